@@ -1,0 +1,194 @@
+"""The careful sums: terms that keep their digits near equality, added block by block.
+
+With p and q in floats, the textbook sum of p log(p/q) is made of terms of both signs that
+cancel when q is close to p. Adding q - p to each term changes nothing in the end (both sum to
+one) and leaves terms that are never negative:
+
+    p log(p/q) + d  with  d = q - p.
+
+d is exact where q is within a factor of two of p, so its digits are what the near forms start
+from. Where the two sums differ by rounding, q is scaled to the sum of p, through d as well.
+"""
+
+import math
+
+import numpy as np
+
+BLOCK = 16_384  # elements: a block and its temporaries stay in the processor's cache
+SHORT = 32  # rows up to this length are turned, so that operations run across rows
+TINY = np.finfo(np.float64).tiny  # below it floats lose digits
+NEAR = 1 / 3  # |s| below this, for s = (q - p) / (q + p): q within a factor of two of p
+
+# log(q/p) = 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...). These are the coefficients from s^3 on;
+# for |s| < 1/3 the terms after the sixteenth add less than 1e-17 of the whole.
+ARTANH = [1 / (2 * k + 3) for k in range(16)]
+
+
+def near_terms(p, d, s):
+    """p log(p/q) + d as s (d - 2 p (s^2/3 + s^4/5 + ...)), where nothing cancels for small s."""
+    square = s * s
+    tail = square * ARTANH[-1]
+    for coefficient in ARTANH[-2::-1]:
+        tail += coefficient
+        tail *= square
+    tail *= 2 * p
+    return s * (d - tail)
+
+
+def log_ratio(p, q):
+    """log(p/q), also where the quotient leaves the range of normal floats; 0 where p is 0."""
+    ratio = p / q
+    np.copyto(ratio, 1.0, where=p == 0)
+    logs = np.log(ratio)
+    if not (ratio.min() > TINY and ratio.max() < np.inf):
+        outside = (ratio < TINY) | (ratio == np.inf)
+        logs[outside] = np.log(p[outside]) - np.log(q[outside])
+    return logs
+
+
+def kl_terms(p, q, d):
+    """p log(p/q) + d: q where p is 0, infinite where q is 0 and p is not."""
+    with np.errstate(all="ignore"):
+        s = d / (p + q)
+        near = np.abs(s) < NEAR
+        return np.where(near, near_terms(p, d, s), p * log_ratio(p, q) + d)
+
+
+def js_terms(p, q, d):
+    """(p log(2p / (p+q)) + q log(2q / (p+q))) / 2."""
+    with np.errstate(all="ignore"):
+        total = p + q
+        s = d / total
+        near = total / 4 * (2 * s * np.arctanh(s) + np.log1p(-s * s))
+        logs_p, logs_q = (np.log(np.where(x > 0, 2 * x / total, 1.0)) for x in (p, q))
+        return np.where(np.abs(s) < 0.5, near, (p * logs_p + q * logs_q) / 2)
+
+
+def jeffreys_terms(p, q, d):
+    """(q - p) log(q/p): infinite where just one of them is 0."""
+    with np.errstate(all="ignore"):
+        s = d / (p + q)
+        logs = np.where(np.abs(s) < NEAR, 2 * np.arctanh(s), log_ratio(q, p))
+        np.copyto(logs, -np.inf, where=q == 0)
+        return np.where(d == 0, 0.0, d * logs)
+
+
+def dependence_terms(terms, p, exponent, p_x, p_y):
+    """terms(p, q, q - p) for the product q = p(x) p(y), p(x) given as p_x 2^exponent.
+
+    Each row is scaled by its power of two, so that no product underflows. The product's rounding
+    error would drown a weak dependence: it is added back.
+    """
+    exponent = exponent.astype(np.int64)
+    p = np.ldexp(p, -exponent)
+    q = p_x * p_y
+    return np.ldexp(terms(p, q, (q - p) + _product_error(p_x, p_y, q)), exponent)
+
+
+def _product_error(a, b, product):
+    """Return a * b - product exactly (Dekker 1971)."""
+    (a_high, a_low), (b_high, b_low) = _split(a), _split(b)
+    return a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low
+
+
+def _split(x):
+    shifted = x * 134_217_729.0  # 2^27 + 1 cuts the 53 bits in two halves
+    high = shifted - (shifted - x)
+    return high, x - high
+
+
+def places(lead, size):
+    """Yield index tuples into axes `lead` of items of `size` elements: about BLOCK at a time."""
+    if not lead:
+        yield ()
+        return
+    cut = len(lead) - 1
+    while cut > 0 and size * lead[cut] <= BLOCK:
+        size *= lead[cut]
+        cut -= 1
+    step = max(1, BLOCK // size)
+    for outer in np.ndindex(*lead[:cut]):
+        for start in range(0, lead[cut], step):
+            yield (*outer, slice(start, start + step))
+
+
+def row_blocks(arrays):
+    """Yield (place, blocks): a few whole rows of each array, the symbols on the first axis."""
+    *lead, size = arrays[0].shape
+    for place in places(lead, size):
+        blocks = [a[place].reshape(-1, size).T for a in arrays]
+        yield place, [np.ascontiguousarray(x) for x in blocks] if size <= SHORT else blocks
+
+
+def sum_symbols(terms, *blocks):
+    """Add terms(*blocks) over the symbols, in float64 and in chunks of at most BLOCK symbols."""
+    chunks = [slice(i, i + BLOCK) for i in range(0, len(blocks[0]), BLOCK)]
+    parts = [terms(*(np.asarray(x[c], np.float64) for x in blocks)).sum(axis=0) for c in chunks]
+    if len(parts) == 1:
+        return parts[0]
+    return np.array([math.fsum(sums) for sums in zip(*parts, strict=True)])
+
+
+def probability_sums(p):
+    """Sum p over the symbols; NaN if an entry is negative or NaN."""
+    with np.errstate(over="ignore"):
+        return sum_symbols(lambda x: x if x.min() >= 0 else x * np.nan, p)
+
+
+def divergences(terms, p, q, total_p, total_q):
+    """Sum terms(p, q, q - p) over the symbols, p and q scaled to sum to 1."""
+    surplus = sum_symbols(np.subtract, q, p) / total_q
+
+    def scaled_terms(p, q):
+        correction = q * surplus
+        return terms(p, q - correction, (q - p) - correction)
+
+    return sum_symbols(scaled_terms, p, q) / total_p
+
+
+def entropies(p, total):
+    """Sum -p log p over the symbols, p scaled to sum to 1.
+
+    A symbol above 0.9 enters as the complement of the others: near certainty, it is their sum
+    that holds the digits.
+    """
+    others = sum_symbols(_below_head, p)
+    mass = others / total
+    surprise = (sum_symbols(_surprise, p) + others * np.log(total)) / total
+    with np.errstate(all="ignore"):
+        return surprise - np.where(mass < 1, (1 - mass) * np.log1p(-mass), 0.0)
+
+
+def _below_head(p):
+    return np.where(p > 0.9, 0.0, p)
+
+
+def _surprise(p):
+    p = _below_head(p)
+    return -p * np.log(np.maximum(p, 5e-324))  # the smallest float: 0 log 0 becomes 0
+
+
+def logit_divergences(a, b, temperature):
+    """KL of softmax(a / T) from softmax(b / T) over the symbols, the first axis."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        largest_a, log_total_a, p = _softmax(a, temperature)
+        largest_b, log_total_b, q = _softmax(b, temperature)
+        # log(q/p): the differences of logits come first, while they are exact
+        logs = ((b - a) - (largest_b - largest_a)) / temperature + (log_total_a - log_total_b)
+        d = np.where(np.abs(logs) < 1, p * np.expm1(logs), q - p)
+        surplus = d.sum(axis=0)
+        d -= q * surplus
+        q -= q * surplus
+        s = d / (p + q)
+        terms = d - np.where(p > 0, p * (logs + np.log1p(-surplus)), 0.0)
+        terms = np.where(np.abs(s) < NEAR, near_terms(p, d, s), terms)
+        return np.where(np.isneginf(b) & ~np.isneginf(a), np.inf, terms).sum(axis=0)
+
+
+def _softmax(x, temperature):
+    """Return the largest logit, log sum exp((x - largest) / T), and the probabilities."""
+    largest = x.max(axis=0)
+    weights = np.exp((x - largest) / temperature)
+    total = weights.sum(axis=0)
+    return largest, np.log(total), weights / total

@@ -1,0 +1,133 @@
+"""The checks of arguments and their messages: bad input is named and refused, never repaired."""
+
+import math
+import operator
+
+import numpy as np
+
+
+def real_array(name, values):
+    """Return `values` as an array of real numbers with at least one entry."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} is a ragged list; expected rows of equal length") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {array.dtype}; expected real numbers")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty (shape {array.shape}); expected at least one number")
+    return array
+
+
+def log_base(base):
+    """Return the number of nats in one unit of `base`: 1 for nats, log(2) for bits."""
+    if base is None:
+        return 1.0
+    if np.ndim(base) != 0 or np.asarray(base).dtype.kind not in "iuf":
+        raise ValueError(
+            f"base is {base!r}; expected None for nats, or a number such as 2 for bits"
+        )
+    if not (0 < base < math.inf and base != 1):
+        raise ValueError(f"base is {base}; expected a finite number above 0 other than 1")
+    return math.log(base)
+
+
+def check_temperature(temperature):
+    """Refuse a temperature that is not a positive finite number."""
+    if np.ndim(temperature) != 0 or np.asarray(temperature).dtype.kind not in "iuf":
+        raise ValueError(f"temperature is {temperature!r}; expected one positive number")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; expected a finite number above 0")
+
+
+def result_dtype(*arrays):
+    """Return float32 if all inputs are float32 (or float16), else float64."""
+    single = all(a.dtype.kind == "f" and a.dtype.itemsize <= 4 for a in arrays)
+    return np.float32 if single else np.float64
+
+
+def broadcast(**arrays):
+    """Broadcast the named arrays against each other, without copying."""
+    try:
+        return np.broadcast_arrays(*arrays.values())
+    except ValueError:
+        shapes = " and ".join(f"{name} of shape {a.shape}" for name, a in arrays.items())
+        raise ValueError(
+            f"{shapes} do not broadcast; expected equal shapes, or sizes of 1"
+        ) from None
+
+
+def symbol_axis(axis, **arrays):
+    """Return the axis of the symbols, counted from the end, where all alphabets agree in size."""
+    ndim = max(a.ndim for a in arrays.values())
+    if ndim == 0:
+        name, number = next(iter(arrays.items()))
+        raise ValueError(f"{name} is {number}, a single number; expected a vector")
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        raise ValueError(f"axis is {axis!r}; expected an integer") from None
+    if not -ndim <= number < ndim:
+        raise ValueError(f"axis is {axis}; expected {-ndim} to {ndim - 1} for {ndim} dimensions")
+    number = number % ndim - ndim
+    sizes = [a.shape[number] if a.ndim >= -number else None for a in arrays.values()]
+    if len(set(sizes)) > 1 or None in sizes:
+        shapes = ", ".join(f"{name} has shape {a.shape}" for name, a in arrays.items())
+        raise ValueError(
+            f"the alphabets differ along axis {axis}: {shapes}; "
+            "expected as many symbols on both sides, in the same order"
+        )
+    return number
+
+
+def sums_to_one(array, total):
+    """Return whether the sums are 1 up to rounding: 1e-6, or 1e-5 for float32. NaN is not."""
+    tolerance = 1e-5 if result_dtype(array) is np.float32 else 1e-6
+    return bool(np.all(np.abs(total - 1) <= tolerance))
+
+
+def refuse_distribution(name, array, axes):
+    """Say what keeps `array` from being probabilities over `axes`, counted from the end.
+
+    Called once a block has failed, so that good input does not pay for the search.
+    """
+    refuse_values(name, array, low=0)
+    with np.errstate(over="ignore"):
+        sums = np.sum(array, axis=axes, keepdims=True, dtype=np.float64)
+    worst = np.unravel_index(np.argmax(np.abs(sums - 1)), sums.shape)
+    place = [":" if i - array.ndim in axes else str(k) for i, k in enumerate(worst)]
+    raise ValueError(
+        f"{_place(name, place)} sums to {sums[worst]:.9g}; expected 1: "
+        "divide by its sum if these are counts"
+    )
+
+
+def refuse_values(name, array, *, low=-math.inf, high=math.inf, allowed=math.nan):
+    """Refuse the first entry that is NaN, infinite or outside [low, high]; `allowed` passes."""
+    bad = ~(np.isfinite(array) & (array >= low) & (array <= high) | (array == allowed))
+    if bad.any():
+        index = np.unravel_index(np.argmax(bad), bad.shape)
+        expected = "a probability from 0 to 1" if low == 0 else "a finite number, or -inf"
+        raise ValueError(
+            f"{_place(name, index)} is {array[index]}; expected {expected}: "
+            "mask or repair it before the call"
+        )
+
+
+def refuse_logits(name, array, axis):
+    """Say which logit is NaN or +inf, or which vector of logits leaves no symbol possible."""
+    refuse_values(name, array, allowed=-math.inf)
+    dead = np.isneginf(array).all(axis=axis, keepdims=True)
+    place = [str(k) for k in np.unravel_index(np.argmax(dead), dead.shape)]
+    place[axis] = ":"
+    raise ValueError(
+        f"{_place(name, place)} is -inf for all symbols; expected at least one finite logit"
+    )
+
+
+def _place(name, index):
+    # p[2] for a row of p, p[:, 2] for a column, p for the one vector there is
+    index = [str(i) for i in index]
+    while index and index[-1] == ":":
+        index.pop()
+    return f"{name}[{', '.join(index)}]" if index else name
