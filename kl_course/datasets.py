@@ -1,0 +1,114 @@
+"""Real data that ships with the course: nothing is downloaded, nothing changes.
+
+Sources, licences and checksums are in ``data/README.md``.
+"""
+
+import re
+import string
+import unicodedata
+from importlib import resources
+
+import numpy as np
+
+LANGUAGES = (
+    "English",
+    "German",
+    "French",
+    "Spanish",
+    "Italian",
+    "Portuguese",
+    "Dutch",
+    "Polish",
+    "Finnish",
+    "Turkish",
+)
+
+# Letters that Unicode does not decompose into a base letter and a mark.
+_WITHOUT_DECOMPOSITION = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "ı": "i", "đ": "d", "ð": "d", "þ": "th"}  # noqa: RUF001
+)
+
+
+def letter_frequencies(language="English"):
+    """Return the 26 letters and how often each occurs in a language.
+
+    Each word counts as often as it is used. Diacritics are removed as in `letters_only`,
+    so that all languages share one alphabet and can be compared.
+
+    Parameters
+    ----------
+    language : str
+        One of `LANGUAGES`.
+
+    Returns
+    -------
+    letters : str
+        ``"abcdefghijklmnopqrstuvwxyz"``.
+    p : ndarray, shape (26,)
+        Probabilities in the order of `letters`: multiples of 1e-9 that sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no table for `language`.
+
+    Notes
+    -----
+    Derived from wordfreq 3.1.1 (Robyn Speer, 2022, doi:10.5281/zenodo.7199437), CC BY-SA 4.0.
+
+    Examples
+    --------
+    >>> letters, p = letter_frequencies("English")
+    >>> letters[p.argmax()]
+    'e'
+    """
+    if language not in LANGUAGES:
+        raise ValueError(
+            f"language={language!r} has no letter frequencies; choose one of {', '.join(LANGUAGES)}"
+        )
+    header, *rows = _read("letters.csv").splitlines()
+    column = header.split(",").index(language)
+    billionths = np.loadtxt(rows, delimiter=",", usecols=column)
+    return string.ascii_lowercase, billionths / 1e9
+
+
+def english_text():
+    r"""Return "Alice's Adventures in Wonderland" (Lewis Carroll, 1865; public domain).
+
+    The twelve chapters in plain ASCII, with their headings, lines ended by ``"\n"``.
+
+    Examples
+    --------
+    >>> english_text().split()[:2]
+    ['CHAPTER', 'I']
+    """
+    return _read("alice.txt")
+
+
+def letters_only(text):
+    """Return the letters of a text as lower-case a-z, and nothing else.
+
+    Diacritics are removed by Unicode decomposition (NFKD: é → e, ü → u, Å → a). Letters without
+    one are replaced: ß → ss, æ → ae, œ → oe, ø → o, ł → l, ı → i, đ and ð → d, þ → th. Every other
+    character (space, digit, punctuation, another alphabet) is dropped.
+
+    Raises
+    ------
+    TypeError
+        If `text` is not a string.
+
+    Examples
+    --------
+    >>> letters_only("Smørrebrød, 2 Straßen!")
+    'smorrebrodstrassen'
+    """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"text is of type {type(text).__name__}; expected a str: decode bytes, join a list"
+        )
+    folded = unicodedata.normalize("NFKD", text).casefold().translate(_WITHOUT_DECOMPOSITION)
+    return re.sub("[^a-z]", "", folded)
+
+
+def _read(name):
+    return (resources.files(__package__) / "data" / name).read_text(encoding="utf-8")

@@ -1,0 +1,152 @@
+import hashlib
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+
+from kl_course.datasets import LANGUAGES, english_text, letter_frequencies, letters_only
+
+DATA = resources.files("kl_course") / "data"
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def test_files_are_frozen():
+    listed = re.findall(r"^([0-9a-f]{64})  (\S+)$", (DATA / "README.md").read_text("utf-8"), re.M)
+    actual = [
+        (hashlib.sha256(file.read_bytes()).hexdigest(), file.name)
+        for file in sorted(DATA.iterdir(), key=lambda file: file.name)
+        if file.name.endswith((".csv", ".txt"))
+    ]
+    assert listed == actual
+
+
+def test_table_has_a_row_per_letter_and_a_column_per_language_that_sums_to_a_billion():
+    header, *rows = (DATA / "letters.csv").read_text("utf-8").splitlines()
+    assert header.split(",") == ["letter", *LANGUAGES]
+    assert "".join(row[0] for row in rows) == ALPHABET
+    columns = zip(*(map(int, row.split(",")[1:]) for row in rows), strict=True)
+    assert [sum(column) for column in columns] == [10**9] * 10
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_frequencies_are_probabilities(language):
+    letters, p = letter_frequencies(language)
+    assert letters == ALPHABET
+    assert p.shape == (26,)
+    assert p.dtype == np.float64
+    assert p.min() > 0
+    assert p.sum() == pytest.approx(1, abs=1e-15)
+
+
+# Facts that do not come from the source of the table: e leads most European languages; Polish,
+# Finnish and Turkish differ; k and w are rare in Romance languages; q in Turkish is foreign.
+@pytest.mark.parametrize(
+    ("language", "most_frequent"),
+    [("German", "e"), ("French", "e"), ("Dutch", "e"), ("Finnish", "a"), ("Turkish", "i")],
+)
+def test_most_frequent_letter(language, most_frequent):
+    letters, p = letter_frequencies(language)
+    assert letters[p.argmax()] == most_frequent
+
+
+@pytest.mark.parametrize(
+    ("language", "letter"), [("French", "w"), ("Italian", "k"), ("Polish", "q"), ("Turkish", "q")]
+)
+def test_rare_letters(language, letter):
+    letters, p = letter_frequencies(language)
+    assert 0 < p[letters.index(letter)] < 1e-3
+
+
+def test_english_is_the_default_and_its_facts_are_the_known_ones():
+    letters, p = letter_frequencies()
+    np.testing.assert_array_equal(p, letter_frequencies("English")[1])
+    assert "".join(letters[i] for i in p.argsort()[:-7:-1]) == "etaoin"
+    assert 4.1 < entropy(p, base=2) < 4.2
+
+
+def test_frequencies_can_be_changed_without_harm():
+    letter_frequencies("Dutch")[1][:] = 0
+    assert letter_frequencies("Dutch")[1].sum() > 0
+
+
+@pytest.mark.parametrize("language", ["Klingon", "english", "", None])
+def test_unknown_language(language):
+    message = f"language={language!r} has no letter frequencies; choose one of English, German, "
+    with pytest.raises(ValueError, match=re.escape(message)):
+        letter_frequencies(language)
+
+
+def test_text_is_the_whole_story_and_nothing_else():
+    text = english_text()
+    assert text.startswith("CHAPTER I\n\n                      Down the Rabbit-Hole\n")
+    assert text.endswith("the happy summer days.\n\n                             THE END\n")
+    assert text.count("CHAPTER ") == 12
+    assert text.isascii()
+    assert not re.search(r"[\r\x1a]|fulcrum|gutenberg|copyright", text, re.I)
+
+
+def test_text_has_as_many_letters_as_measured():
+    text = english_text()
+    letters = letters_only(text)
+    assert len(text) == 148_303
+    assert len(letters) == sum(text.lower().count(letter) for letter in ALPHABET) == 107_600
+    assert letters[:20] == "chapteridowntherabbi"
+
+
+def test_text_and_table_agree_about_english():
+    text = letters_only(english_text())
+    p_text = np.array([text.count(letter) for letter in ALPHABET]) / len(text)
+    distance = {
+        language: np.abs(p_text - letter_frequencies(language)[1]).sum() / 2
+        for language in LANGUAGES
+    }
+    assert min(distance, key=distance.get) == "English"
+    assert distance["English"] < 0.06
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("To be, or not to be?", "tobeornottobe"),
+        ("Straße", "strasse"),
+        ("GROẞ", "gross"),
+        ("Łódź", "lodz"),
+        ("ışık İstanbul", "isikistanbul"),  # noqa: RUF001
+        ("Åsa A\u030asa \u212bsa", "asaasaasa"),  # one letter, letter and mark, ångström sign
+        ("déjà vu, señor Müller", "dejavusenormuller"),
+        ("Ærø œuvre", "aerooeuvre"),
+        ("Đorđe, Það", "dordethad"),
+        ("ﬁn 1ª", "fina"),  # ligature, ordinal
+        ("naïve 1865 λόγος слово", "naive"),
+        ("", ""),
+    ],
+)
+def test_letters_only(text, letters):
+    assert letters_only(text) == letters
+
+
+@pytest.mark.parametrize(("text", "name"), [(b"abc", "bytes"), (["a"], "list"), (None, "NoneType")])
+def test_letters_only_of_something_else(text, name):
+    with pytest.raises(TypeError, match=f"text is of type {name}; expected a str: decode bytes"):
+        letters_only(text)
+
+
+def test_offline_from_any_folder_with_numpy_alone(tmp_path):
+    code = """
+import sys
+def refuse(event, args):
+    assert not event.startswith("socket."), event
+sys.addaudithook(refuse)
+from kl_course.datasets import english_text, letter_frequencies
+english_text(), letter_frequencies("Polish")
+heavy = {"matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "keras"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
