@@ -1,0 +1,257 @@
+"""Everything one does with the course, on Linux, macOS and Windows.
+
+python tools/course.py TARGET [arguments]; "make TARGET" does the same.
+Every target first makes the environment .venv, if it is missing or out of date.
+"""
+
+# Until the environment exists: standard library only, and syntax that an old Python can read,
+# so that its user is told which Python to take.
+import argparse
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "kl_course.stamp"
+PYPROJECT = ROOT / "pyproject.toml"
+CONSTRAINTS = ROOT / "constraints.txt"
+START = "notebooks/00_start_here.ipynb"
+
+
+# The environment
+
+
+def digest():
+    """Return the hash of the files that define the environment."""
+    return hashlib.sha256(PYPROJECT.read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
+
+
+def is_current():
+    """Tell whether .venv was completed from the present pyproject.toml and constraints.txt."""
+    return VENV_PYTHON.exists() and STAMP.is_file() and STAMP.read_text() == digest()
+
+
+def supported_python():
+    """Return the minor versions of Python 3 that pyproject.toml admits, as a range."""
+    requirement = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', PYPROJECT.read_text())
+    return range(*map(int, requirement.groups()))
+
+
+def check_python():
+    """Exit with a remedy if this Python cannot make the environment."""
+    supported = supported_python()
+    if sys.version_info[0] != 3 or sys.version_info[1] not in supported:
+        sys.exit(
+            f"The course needs Python 3.{supported[0]} to 3.{supported[-1]}; this is "
+            f"{sys.version.split()[0]} ({sys.executable}). Install one of these versions and name "
+            f"it: make PYTHON=python3.{supported[-2]} lab\n"
+            f"(without make: python3.{supported[-2]} tools/course.py lab)"
+        )
+    if importlib.util.find_spec("ensurepip") is None:  # Debian packs it apart
+        sys.exit(
+            "This Python cannot make virtual environments. On Debian and Ubuntu: "
+            f"sudo apt install python3.{sys.version_info[1]}-venv"
+        )
+
+
+def make_environment():
+    """Make .venv, or bring it up to date if it was complete before."""
+    complete = STAMP.is_file() and VENV_PYTHON.exists()
+    if not complete and not runs_inside():
+        check_python()
+        print("Making .venv: some 700 MB to download, then about a minute.", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    else:
+        print("Updating .venv: pyproject.toml or constraints.txt has changed.", flush=True)
+    install()
+
+
+def install():
+    """Install the course into .venv; the stamp, written last, says that it is complete."""
+    STAMP.unlink(missing_ok=True)
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", CONSTRAINTS, "-e", ".[course,test,docs]"], cwd=ROOT, check=True)
+    STAMP.write_text(digest())
+
+
+def runs_inside():
+    """Tell whether this process runs in .venv."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
+
+
+def run(*command):
+    """Run a command of .venv in the root of the project; return its exit status."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command to answer
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def run_module(*arguments):
+    """Run ``python -m`` of .venv; return its exit status."""
+    return run(sys.executable, "-m", *arguments)
+
+
+@contextmanager
+def isolated():
+    """Give the kernels the settings of tools/ipython (offline) and none of the user's own."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        shutil.copytree(ROOT / "tools" / "ipython", Path(scratch, "ipython"))
+        os.environ["IPYTHONDIR"] = str(Path(scratch, "ipython"))  # kernels write into it
+        for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
+            os.environ[f"JUPYTER_{name}"] = str(Path(scratch, name))
+        for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "MPLBACKEND"):
+            os.environ.pop(name, None)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+# The targets
+
+
+def lab(arguments):
+    """Open the course in JupyterLab."""
+    options = ["--ServerApp.ip=localhost", f"--ServerApp.root_dir={ROOT}"]
+    # A container's user is often root; the server listens on loopback only and wants its token.
+    return run_module("jupyterlab", START, *options, "--allow-root", *arguments)
+
+
+def course(arguments):
+    """Execute all notebooks, or those named, and print what they used."""
+    import notebooks
+
+    with isolated():
+        return notebooks.course(arguments)
+
+
+def test(arguments):
+    """Run the unit tests and compare every notebook with its stored outputs."""
+    differing = unpinned(CONSTRAINTS.read_text())
+    if differing:
+        print("Outputs are not compared; these versions are not those of constraints.txt:")
+        print(*differing, sep="\n")
+        if os.environ.get("CI") == "true":
+            print("In CI that is an error: install with pip install -c constraints.txt.")
+            return 1
+    nbval = ["--nbval-lax" if differing else "--nbval", "--nbval-current-env"]
+    nbval += ["--nbval-cell-timeout=120"]
+    workers = ["-n", "2", "--dist", "loadfile"]  # the cells of a notebook share a kernel
+    choice = ["--doctest-modules", "-m", "not browser"]
+    with isolated():
+        return run_module("pytest", *workers, *nbval, *choice, *arguments)
+
+
+def unpinned(constraints):
+    """List the installed packages whose version is not the constraints' own."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+
+    differing = []
+    for pin in map(Requirement, constraints.splitlines()):
+        if pin.marker is None or pin.marker.evaluate():
+            try:
+                installed = version(pin.name)
+            except PackageNotFoundError:
+                continue
+            if installed not in pin.specifier:
+                differing.append(f"  {pin.name} {installed} (constraints: {pin.specifier})")
+    return differing
+
+
+def refresh(arguments):
+    """Execute the notebooks and store their outputs in place."""
+    import notebooks
+
+    with isolated():
+        return notebooks.refresh(arguments)
+
+
+def site(arguments):
+    """Build the site from the stored outputs."""
+    pages = ROOT / "build" / "site"
+    sphinx = ["sphinx", "-W", "--keep-going", "-b", "html", *arguments, "docs", str(pages)]
+    status = run(sys.executable, "docs/fetch_assets.py") or run_module(*sphinx)
+    if status == 0:
+        print(f"Open {pages / 'index.html'}")
+    return status
+
+
+def test_browser(arguments):
+    """Work through the notebooks and the site in a real browser."""
+    return run_module("pytest", "-m", "browser", *arguments)
+
+
+def format_code(arguments):
+    """Format and lint the code, notebooks included."""
+    run_module("ruff", "format", *arguments)
+    return run_module("ruff", "check", "--fix", *arguments)
+
+
+def upgrade(arguments):
+    """Raise the versions in constraints.txt, and show which outputs change."""
+    run_module("pip", "install", "--quiet", "--upgrade", "uv")
+    choice = ["--universal", "--all-extras", "--upgrade", "--fork-strategy", "fewest"]
+    # No header and no annotation: neither paths nor addresses of registries get into the file.
+    choice += ["--no-header", "--no-annotate"]
+    compile_ = ["uv", "pip", "compile", *choice, PYPROJECT.name, "-o", CONSTRAINTS.name]
+    status = run_module(*compile_, *arguments)
+    if status == 0:
+        install()
+        status = run(sys.executable, __file__, "refresh")
+        run("git", "diff", "--stat", "--", CONSTRAINTS.name, "notebooks")
+    return status
+
+
+TARGETS = {
+    "lab": lab,
+    "course": course,
+    "test": test,
+    "refresh": refresh,
+    "site": site,
+    "test-browser": test_browser,
+    "format": format_code,
+    "upgrade": upgrade,
+}
+
+
+def main():
+    """Run the target named on the command line, in the environment; return its exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    summary = "".join(f"{name}: {target.__doc__}\n" for name, target in TARGETS.items())
+    parser.epilog = f"targets:\n{summary}"
+    parser.add_argument("target", choices=TARGETS, metavar="TARGET")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the target")
+    options = parser.parse_args()
+    if not is_current():
+        make_environment()
+    if not runs_inside():
+        return run(VENV_PYTHON, __file__, *sys.argv[1:])
+    return TARGETS[options.target](options.arguments)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"The environment could not be made: {error}. See the message above.")
+    except KeyboardInterrupt:
+        sys.exit(130)
