@@ -1,0 +1,350 @@
+"""The notebooks in JupyterLab and on the site, in a real Chromium (`make test-browser`).
+
+CHROMIUM names the browser if it is not on the PATH. Screenshots: build/screenshots.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[1]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# By notebook and exercise: a wrong answer, and words of the hint that it earns.
+# The right answer is the notebook's own solution, whose name ends in `_solution`.
+WRONG_ANSWERS = {
+    "00_start_here": {"0.1": ("bits = lambda nats: nats * np.log(2)", "times ln 2")},
+    "01_entropy": {
+        "1.1": ("entropy_bits = lambda p: -np.sum(p[p > 0] * np.log(p[p > 0]))", "in nats")
+    },
+}
+
+
+def chromium_path():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        message = "no Chromium found: install it, or set CHROMIUM to its path"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    arguments = ["--disable-background-networking", "--disable-dev-shm-usage"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium's sandbox refuses to run as root
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def new_page(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 1400})
+    yield context.new_page
+    context.close()
+
+
+def save_screenshots(page, scroller, name):
+    """Picture everything that the element `scroller` can scroll to, one viewport at a time."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for old in SCREENSHOTS.glob(f"{name}-[0-9][0-9].png"):
+        old.unlink()
+    element = page.locator(scroller).first
+    height, step = element.evaluate("e => [e.scrollHeight, e.clientHeight - 100]")
+    for number, top in enumerate(range(0, height - 100, step)):
+        element.evaluate("(e, top) => e.scrollTo({top, behavior: 'instant'})", top)
+        page.wait_for_timeout(50)  # lets the browser paint what has just come into view
+        page.screenshot(path=SCREENSHOTS / f"{name}-{number:02d}.png")
+
+
+# ------------------------------------------------------------------------------- JupyterLab
+
+
+@pytest.fixture(scope="module")
+def lab_url(tmp_path_factory):
+    """Start a JupyterLab on loopback, with a copy of the notebooks and nobody's own settings."""
+    home = tmp_path_factory.mktemp("jupyter")
+    shutil.copytree(ROOT / "notebooks", home / "work" / "notebooks")
+    write_settings(home / "config")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
+        *("--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"),
+        *(f"--ServerApp.root_dir={home / 'work'}", "--LabApp.expose_app_in_browser=True"),
+        "--allow-root",
+    ]
+    private = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+    }
+    environment = os.environ | {name: str(path) for name, path in private.items()}
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for_server(server, port, home / "log")
+        yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{{}}?token={token}&reset"
+    finally:
+        server.terminate()  # the server stops its kernels first
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def write_settings(config):
+    settings = {
+        # Render every cell, also those out of view.
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        # Neither fetch news nor ask whether to.
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    for name, values in settings.items():
+        path = config / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(values))
+
+
+def wait_for_server(server, port, log, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+class OpenNotebook:
+    """A notebook open in JupyterLab, driven through the application's own commands."""
+
+    def __init__(self, page, path, url):
+        self.page = page
+        self.name = path.stem
+        self.stored = nbformat.read(path, as_version=4)
+        page.goto(url.format(path.name))
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000
+        )
+        self.call("await panel.sessionContext.ready")
+
+    def call(self, script, argument=None):
+        """Run JavaScript that knows the application, the panel and its notebook."""
+        names = "app = window.jupyterapp, panel = app.shell.currentWidget, notebook = panel.content"
+        return self.page.evaluate(f"async argument => {{ const {names}; {script} }}", argument)
+
+    def run_all(self):
+        return self.call("return await app.commands.execute('notebook:run-all-cells')")
+
+    def run_cell(self, index, source=None):
+        """Run one cell, with a new source if given; return its outputs as one text."""
+        self.call(
+            """const [index, source] = argument;
+            notebook.activeCellIndex = index;
+            if (source !== null) notebook.activeCell.model.sharedModel.setSource(source);
+            await app.commands.execute('notebook:run-cell')""",
+            [index, source],
+        )
+        return json.dumps(self.cells()[index]["outputs"])
+
+    def cells(self):
+        return self.call("return notebook.model.toJSON().cells")
+
+    def code_cells(self):
+        return [cell for cell in self.cells() if cell["cell_type"] == "code"]
+
+    def close(self):
+        self.call("await panel.sessionContext.shutdown()")
+        self.page.close()
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request, new_page, lab_url):
+    notebook = OpenNotebook(new_page(), request.param, lab_url)
+    notebook.ran_clean = notebook.run_all()
+    yield notebook
+    notebook.close()
+
+
+def test_all_cells_run(notebook):
+    save_screenshots(notebook.page, ".jp-WindowedPanel-outer", notebook.name)
+    outputs = [output for cell in notebook.code_cells() for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert notebook.ran_clean
+    counts = [cell["execution_count"] for cell in notebook.code_cells()]
+    assert counts == list(range(1, len(counts) + 1))
+    solutions = [c for c in notebook.code_cells() if "solution" in c["metadata"].get("tags", ())]
+    assert not [c["id"] for c in solutions if "passed" not in json.dumps(c["outputs"])]
+
+
+def test_sliders_move_their_picture(notebook):
+    sliders = notebook.page.locator(".noUi-handle")
+    models = widget_models(notebook.stored)
+    expect(sliders).to_have_count(sum(m["model_name"].endswith("SliderModel") for m in models))
+    for explorer in notebook.page.locator(".jp-OutputArea", has=sliders).all():
+        picture = explorer.locator("img")
+        for handle in explorer.locator(".noUi-handle").all():
+            shown, said = picture.get_attribute("src"), picture.get_attribute("alt")
+            assert shown.startswith("data:image/png;base64,")
+            assert said
+            for _ in range(5):
+                handle.press("ArrowRight")
+            expect(picture).not_to_have_attribute("src", shown)
+            expect(picture).not_to_have_attribute("alt", said)
+
+
+def test_exercise_answers(notebook):
+    exercises = exercise_cells(notebook.cells())
+    answers = WRONG_ANSWERS.get(notebook.name, {})
+    assert bool(answers) == bool(exercises), "WRONG_ANSWERS needs one for each notebook"
+    for exercise, (wrong, hint) in answers.items():
+        stub, check, solution = exercises[exercise]
+        notebook.run_cell(stub)
+        assert "not attempted" in notebook.run_cell(check)
+        notebook.run_cell(stub, wrong)
+        report = notebook.run_cell(check)
+        assert "failed" in report
+        assert hint in report
+        save_report(notebook, check, f"{exercise}-wrong")
+        notebook.run_cell(stub, notebook.cells()[solution]["source"].replace("_solution", ""))
+        assert "passed" in notebook.run_cell(check)
+        save_report(notebook, check, f"{exercise}-right")
+
+
+def widget_models(stored):
+    saved = stored.metadata.get("widgets", {}).values()
+    return [model for widgets in saved for model in widgets["state"].values()]
+
+
+def exercise_cells(cells):
+    """Return {exercise: [stub, check, solution]} as positions; the stub is tagged `exercise`."""
+    found = {}
+    stub = None
+    for index, cell in enumerate(cells):
+        if "exercise" in cell["metadata"].get("tags", []):
+            stub = index
+        elif cell["cell_type"] == "code":
+            for exercise in re.findall(r"""\bcheck\(["']([\d.]+)["']""", cell["source"]):
+                found.setdefault(exercise, [stub]).append(index)
+    return found
+
+
+def save_report(notebook, index, name):
+    cell = notebook.page.locator(".jp-Notebook .jp-Cell").nth(index)
+    cell.screenshot(path=SCREENSHOTS / f"{notebook.name}-exercise-{name}.png")
+
+
+# ----------------------------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the site from the committed notebooks."""
+    site = tmp_path_factory.mktemp("site") / "html"
+    subprocess.run([sys.executable, ROOT / "docs" / "fetch_assets.py"], check=True)
+    options = ["-W", "--keep-going", "-q", "-b", "html"]
+    subprocess.run([sys.executable, "-m", "sphinx", *options, ROOT / "docs", site], check=True)
+    return site
+
+
+@pytest.fixture(scope="module")
+def open_page(new_page, site):
+    """Open a page of the site from its file; fail on any error or outside request."""
+
+    def open_page(path):
+        page, problems = new_page(), []
+        page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:200]}"))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:", "blob:"))
+                or problems.append(f"outside request: {request.url}")
+            ),
+        )
+        page.goto((site / path).as_uri())
+        page.evaluate("async () => await window.MathJax?.startup?.promise")
+        page.wait_for_load_state("networkidle")
+        save_screenshots(page, "html", f"site-{Path(path).stem}")
+        assert not problems
+        return page
+
+    return open_page
+
+
+@pytest.mark.parametrize("path", ["index.html", "api.html"])
+def test_page_loads_offline(open_page, path):
+    page = open_page(path)
+    assert page.locator("article h1").count() == 1
+    assert_mathematics_is_rendered(page)
+    page.close()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_page(open_page, path):
+    stored = nbformat.read(path, as_version=4)
+    page = open_page(f"notebooks/{path.stem}.html")
+    assert page.locator("article h1").count() == 1
+    assert_mathematics_is_rendered(page)
+
+    prose = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
+    numbers = page.locator("mjx-assistive-mml mlabeledtr > mtd:first-child").all_text_contents()
+    assert numbers == [f"({tag})" for tag in re.findall(r"\\tag\{(.+?)\}", prose)]
+    assert not page.locator(".eqno:visible").count(), "a second number beside the tag"
+
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", ())]
+    figures = [output for output in outputs if "image/png" in output.get("data", ())]
+    explorers = json.dumps(widget_models(stored)).count("<img")
+    images = page.locator(".cell_output img")
+    assert images.count() == len(figures) + explorers
+    # Sphinx fills in the file name where there is no alternative text.
+    alts = images.evaluate_all("images => images.map(i => i.naturalWidth ? i.alt : 'broken.png')")
+    assert not [alt for alt in alts if not alt.strip() or alt.endswith(".png")]
+    said = " ".join(alts)
+    assert all(figure.metadata["image/png"]["alt"] in said for figure in figures)
+
+    hidden = sum("hide-input" in cell.metadata.get("tags", ()) for cell in stored.cells)
+    assert page.locator("details.hide:not([open])").count() == hidden
+    page.close()
+
+
+def assert_mathematics_is_rendered(page):
+    assert not page.locator("[data-mml-node=merror]").all_text_contents()
+    sources = page.locator("article .math")
+    assert sources.count() == page.locator("article .math:has(mjx-container)").count()
+    prose = page.evaluate(
+        """() => {
+            const article = document.querySelector('article').cloneNode(true);
+            article.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());
+            return article.textContent;
+        }"""
+    )
+    assert not re.findall(r".*(?:\$\S|\\begin|\\tag|\\\(|\\\[).*", prose)
