@@ -3,6 +3,7 @@
 Sources, licences and checksums are in ``data/README.md``.
 """
 
+import json
 import re
 import string
 import unicodedata
@@ -62,10 +63,7 @@ def letter_frequencies(language="English"):
     >>> letters[p.argmax()]
     'e'
     """
-    if language not in LANGUAGES:
-        raise ValueError(
-            f"language={language!r} has no letter frequencies; choose one of {', '.join(LANGUAGES)}"
-        )
+    _check_language(language, "letter frequencies")
     header, *rows = _read("letters.csv").splitlines()
     column = header.split(",").index(language)
     billionths = np.loadtxt(rows, delimiter=",", usecols=column)
@@ -83,6 +81,35 @@ def english_text():
     ['CHAPTER', 'I']
     """
     return _read("alice.txt")
+
+
+def manual(language="English"):
+    r"""Return a part of the manual of LibreOffice Writer: real prose in each of ten languages.
+
+    The same paragraphs in every language (a parallel text), in its own spelling, separated by a
+    blank line. `letters_only` makes it comparable with `letter_frequencies`.
+
+    Parameters
+    ----------
+    language : str
+        One of `LANGUAGES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no manual in `language`.
+
+    Notes
+    -----
+    From the help of LibreOffice 7.4.7, by its contributors, MPL 2.0.
+
+    Examples
+    --------
+    >>> manual("Dutch").split()[:3]
+    ['LibreOffice', 'kan', 'automatisch']
+    """
+    _check_language(language, "manual")
+    return "\n\n".join(json.loads(_read("manual.json"))[language])
 
 
 def letters_only(text):
@@ -108,6 +135,13 @@ def letters_only(text):
         )
     folded = unicodedata.normalize("NFKD", text).casefold().translate(_WITHOUT_DECOMPOSITION)
     return re.sub("[^a-z]", "", folded)
+
+
+def _check_language(language, content):
+    if language not in LANGUAGES:
+        raise ValueError(
+            f"language={language!r} has no {content}; choose one of {', '.join(LANGUAGES)}"
+        )
 
 
 def _read(name):

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from kl_course.datasets import LANGUAGES, english_text, letter_frequencies, letters_only
+from kl_course.datasets import (
+    LANGUAGES,
+    english_text,
+    letter_frequencies,
+    letters_only,
+    manual,
+)
 
 DATA = resources.files("kl_course") / "data"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -19,7 +25,7 @@ def test_files_are_frozen():
     actual = [
         (hashlib.sha256(file.read_bytes()).hexdigest(), file.name)
         for file in sorted(DATA.iterdir(), key=lambda file: file.name)
-        if file.name.endswith((".csv", ".txt"))
+        if file.name.endswith((".csv", ".json", ".txt"))
     ]
     assert listed == actual
 
@@ -108,6 +114,43 @@ def test_text_and_table_agree_about_english():
     assert distance["English"] < 0.06
 
 
+def test_manual_has_the_same_paragraphs_in_every_language():
+    manuals = [manual(language).split("\n\n") for language in LANGUAGES]
+    assert {len(paragraphs) for paragraphs in manuals} == {198}
+    assert all(len(set(versions)) == 10 for versions in zip(*manuals, strict=True))
+
+
+def test_manual_is_prose_in_its_own_spelling():
+    for language in LANGUAGES:
+        text = manual(language)
+        assert not re.search(r"  |[^.\n]\n|[<\t\r\ufffd]", text), language
+        assert 23_000 < len(letters_only(text)) < 30_000, language
+    assert "Größe" in manual("German")
+    assert "página" in manual("Spanish")
+    assert "może" in manual("Polish")
+    assert "için" in manual("Turkish")
+    assert not any(re.search(r"\bthe\b", manual(language)) for language in LANGUAGES[1:])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nearest_table_of_the_manual_is_its_own(language):
+    text = letters_only(manual(language))
+    p_text = np.array([text.count(letter) for letter in ALPHABET]) / len(text)
+    bits = {other: entropy(p_text, letter_frequencies(other)[1], base=2) for other in LANGUAGES}
+    assert min(bits, key=bits.get) == language
+
+
+def test_manual_is_english_by_default():
+    assert manual() == manual("English")
+    assert manual().startswith("LibreOffice can automatically apply numbering")
+
+
+def test_manual_of_an_unknown_language():
+    message = "language='Latin' has no manual; choose one of English, German, "
+    with pytest.raises(ValueError, match=re.escape(message)):
+        manual("Latin")
+
+
 @pytest.mark.parametrize(
     ("text", "letters"),
     [
@@ -141,8 +184,8 @@ import sys
 def refuse(event, args):
     assert not event.startswith("socket."), event
 sys.addaudithook(refuse)
-from kl_course.datasets import english_text, letter_frequencies
-english_text(), letter_frequencies("Polish")
+from kl_course.datasets import english_text, letter_frequencies, manual
+english_text(), letter_frequencies("Polish"), manual("Polish")
 heavy = {"matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "keras"} & set(sys.modules)
 assert not heavy, heavy
 """
