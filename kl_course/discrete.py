@@ -174,7 +174,8 @@ def js_divergence(p, q, *, base=None, axis=-1):
 
     References
     ----------
-    Lin (1991), "Divergence Measures Based on the Shannon Entropy", equation 3.1.
+    Lin (1991), "Divergence Measures Based on the Shannon Entropy", section IV, equal weights.
+    Endres and Schindelin (2003), "A New Metric for Probability Distributions".
 
     Examples
     --------
@@ -340,7 +341,8 @@ def bernoulli_kl(p, q, *, base=None):
     Returns
     -------
     float or ndarray
-        One value for each pair: 0 where p equals q, infinite where q is 0 or 1 and p is not.
+        One value for each pair: 0 where p equals q, infinite where q is 0 or 1 and p differs
+        from q.
 
     Raises
     ------
@@ -394,7 +396,8 @@ def kl_from_logits(logits_p, logits_q, *, temperature=1.0, base=None, axis=-1):
     Returns
     -------
     float or ndarray
-        One value for each pair; infinite only where a logit of q is -inf and that of p is not.
+        One value for each pair; infinite only where a logit of q is -inf and that of p is not
+        (or where the value exceeds the largest float).
 
     Raises
     ------

@@ -56,6 +56,11 @@ def bits(nats):
                 "logarithm: which function of NumPy computes that one?",
             ),
             (
+                lambda nats: nats / 0.693,
+                "Your answer divides by 0.693, which is ln 2 rounded: it is off from the fourth "
+                "digit on. NumPy knows ln 2 to all its digits.",
+            ),
+            (
                 lambda nats: np.log2(nats),
                 "Your answer is a logarithm of the number of nats. Nats are a logarithm already: "
                 "another unit only rescales them.",

@@ -89,7 +89,7 @@ def entropy_bits(p):
         (
             lambda p: -entropy_bits(p),
             "Your answer has the right size and the opposite sign. Logarithms of probabilities "
-            "are negative; an average surprise is not.",
+            "are never positive; an average surprise is not.",
         ),
         (
             lambda p: -np.sum(p * np.log2(p)),
@@ -97,7 +97,7 @@ def entropy_bits(p):
             "NumPy gives nan, `math` stops with an error. Which symbols have to stay out?",
         ),
         (
-            lambda p: -np.sum(np.log2(p)),
+            lambda p: -np.sum(np.log2(p[p > 0])),
             "Your answer adds the surprises of all symbols with equal weight. Entropy is an "
             "average: how often is each surprise met?",
         ),
@@ -107,7 +107,7 @@ def entropy_bits(p):
             "average already: they sum to 1.",
         ),
         (
-            lambda p: -np.mean(np.log2(p)),
+            lambda p: -np.mean(np.log2(p[p > 0])),
             "Your answer is the mean surprise with equal weight for each symbol. A frequent "
             "symbol should count more than a rare one: by how much?",
         ),
@@ -212,6 +212,16 @@ def conditional_entropy_bits(p_xy):
             "table. Such a row does not sum to 1, so it is not yet a distribution of y.",
         ),
         (
+            lambda p_xy: p_xy.sum(axis=1) @ [entropy_bits(row) for row in p_xy / p_xy.sum(axis=0)],
+            "Your rows were divided by the sums of the columns. The distribution of y for one x "
+            "is a row divided by its own sum.",
+        ),
+        (
+            lambda p_xy: conditional_entropy_bits(p_xy) if p_xy.any(axis=1).all() else np.nan,
+            "Your answer is right while every x occurs. A row of zeros, divided by its sum, is "
+            "0/0. How much should a row weigh that never occurs?",
+        ),
+        (
             lambda p_xy: np.mean(_row_entropies(p_xy)),
             "Your answer is the plain mean of the entropies of the rows. The rows are not equally "
             "likely: how often does each x occur?",
@@ -263,11 +273,14 @@ def miller_madow_bits(counts):
 ''',
     solution=miller_madow_bits,
     cases=(
-        Case(np.array([3, 1])),
+        Case(np.array([5, 1, 2])),
         Case(np.array([60, 25, 10, 5])),
         Case(np.array([1, 1, 1, 1, 1]), note="Every symbol seen once."),
         Case(np.array([5, 0, 3, 2]), note="A symbol that was not seen is not counted."),
-        Case(np.array([12]), note="One symbol only: no entropy, and nothing to correct."),
+        Case(
+            np.array([12]),
+            note="One symbol was seen: the plug-in entropy is 0, and the formula adds 0.",
+        ),
     ),
     properties=(
         Property(
@@ -310,14 +323,29 @@ def miller_madow_bits(counts):
             "name of the function promises bits.",
         ),
         (
+            lambda counts: _plugin(counts) + counts.sum() ** 2 * _correction(counts),
+            "Python reads `/ 2 * n` from left to right: it divides by 2 and then multiplies by n. "
+            "Where are brackets missing?",
+        ),
+        (
+            lambda counts: _plugin(counts) + counts.sum() / counts.size * _correction(counts),
+            "Your n is the length of the array. n is the size of the sample: how many symbols "
+            "were drawn?",
+        ),
+        (
+            lambda counts: entropy_bits(counts) + _correction(counts),
+            "Your entropy takes the counts as if they were probabilities. What do you have to "
+            "divide them by?",
+        ),
+        (
             lambda counts: _plugin(counts) - _correction(counts),
             "Your answer subtracts the correction. Is the plug-in entropy of a small sample too "
             "high or too low on average?",
         ),
         (
             lambda counts: _plugin(counts) + (counts.size - 1) / (2 * counts.sum() * np.log(2)),
-            "Your K counts every symbol of the array. Miller and Madow count those that occur in "
-            "the sample: look at the zero counts.",
+            "Your K counts every symbol of the array. The task counts those that occur in the "
+            "sample: look at the zero counts.",
         ),
         (
             lambda counts: (
