@@ -25,8 +25,8 @@ exclude_patterns = ["node_modules"]
 
 nb_execution_mode = "off"
 nb_output_stderr = "warn"
-nb_code_prompt_show = "Show the solution"
-nb_code_prompt_hide = "Hide the solution"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
 # A complete local MathJax: the other bundles load rarer TeX commands one by one from a server.

@@ -205,8 +205,9 @@ def has_sound_exercises(notebook, number):
         hidden = solution.metadata.get("jupyter", {}).get("source_hidden", False)
         if not {"solution", "hide-input"} <= set(tags(solution)) or not hidden:
             yield f"{solution.id}: a solution is tagged solution and hide-input, and folded"
-        if ": passed" not in str(solution.outputs):
-            yield f"{solution.id}: the solution does not pass"
+        name = f"{exercise.solution.__name__}_solution"
+        if f'assert check("{exercise.id}", {name}).passed' not in solution.source:
+            yield f"{solution.id}: the solution is not asserted to pass"
 
 
 def describes_its_figures(notebook, number):
@@ -283,13 +284,14 @@ def good_notebook():
 def exercise_cells(exercise):
     name = f"exercise-{exercise.id.replace('.', '-')}"
     task = f"### Exercise {exercise.id}: {exercise.title}\n{exercise.minutes} minutes <details>"
-    attempted, passed = (new_output("stream", text=text) for text in ("not attempted", "x: passed"))
+    attempted = [new_output("stream", text="not attempted")]
+    solution = f'assert check("{exercise.id}", {exercise.solution.__name__}_solution).passed'
     folded = {"tags": ["solution", "hide-input"], "jupyter": {"source_hidden": True}}
     return [
         new_markdown_cell(task, id=f"{name}-task"),
         new_code_cell(exercise.stub, id=name, metadata={"tags": ["exercise"]}),
-        new_code_cell("1", id=f"{name}-check", outputs=[attempted], metadata={"tags": ["check"]}),
-        new_code_cell("1", id=f"{name}-solution", outputs=[passed], metadata=folded),
+        new_code_cell("1", id=f"{name}-check", outputs=attempted, metadata={"tags": ["check"]}),
+        new_code_cell(solution, id=f"{name}-solution", metadata=folded),
     ]
 
 
@@ -349,7 +351,7 @@ SPOILED = [
     (loads_no_keras_early, lambda nb: add_code(nb, "from kl_course import nn")),
     (has_sound_exercises, set_source("exercise-0-1", "...", "return 1")),
     (has_sound_exercises, lambda nb: cell(nb, "exercise-0-1-check").update(outputs=[])),
-    (has_sound_exercises, lambda nb: cell(nb, "exercise-0-1-solution").update(outputs=[])),
+    (has_sound_exercises, set_source("exercise-0-1-solution", ".passed", "")),
     (has_sound_exercises, lambda nb: cell(nb, "exercise-0-1-solution").metadata.pop("jupyter")),
     (has_sound_exercises, lambda nb: nb.cells.remove(cell(nb, "exercise-0-1"))),
     (has_sound_exercises, set_source("exercise-0-1-task", "minutes", "hours")),

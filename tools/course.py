@@ -69,7 +69,7 @@ def make_environment():
     complete = STAMP.is_file() and VENV_PYTHON.exists()
     if not complete and not runs_inside():
         check_python()
-        print("Making .venv: some 700 MB to download, then about a minute.", flush=True)
+        print("Making .venv: this takes a few minutes, once, and 2.7 GB on disk.", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     else:
         print("Updating .venv: pyproject.toml or constraints.txt has changed.", flush=True)
