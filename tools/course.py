@@ -128,6 +128,8 @@ def isolated():
 def lab(arguments):
     """Open the course in JupyterLab."""
     options = ["--ServerApp.ip=localhost", f"--ServerApp.root_dir={ROOT}"]
+    never = "jupyterlab.handlers.announcements.NeverCheckForUpdate"  # the course works offline
+    options.append(f"--LabApp.check_for_updates_class={never}")
     # A container's user is often root; the server listens on loopback only and wants its token.
     return run_module("jupyterlab", START, *options, "--allow-root", *arguments)
 
