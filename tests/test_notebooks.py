@@ -1,247 +1,43 @@
-"""The gates over all notebooks, and for each gate a bad notebook that it must stop.
+"""The gates of gates.py over all notebooks, and for each gate bad notebooks that it must stop."""
 
-A gate takes a notebook and its number and returns what is wrong with it, in words. That the
-stored outputs are still true is nbval's part (``make test``).
-"""
-
-import ast
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from kl_course.exercises import catalogue
-
-NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
-EXERCISES = catalogue()
-NUMPY_ONLY = range(6)  # notebooks 00 to 05
-STANDARD_SECTIONS = ("What we have shown", "References")
-PRIVATE_PATH = re.compile(r"(?<![\w/])(/home/|/root/|/tmp/|/Users/|/work/|/var/|[A-Z]:\\\\)")
-NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "socket", "urllib", "urllib3"}
-IGNORES = ("nbval-ignore-output", "nbval-skip")
-
-
-def tags(cell):
-    return cell.metadata.get("tags", [])
-
-
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def prose(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-
-
-def tree(cell):
-    """Return the syntax tree of a code cell; magics and shell commands are not used here."""
-    return ast.parse(cell.source)
-
-
-def imported(notebook):
-    """Return the dotted names of all imports."""
-    names = set()
-    for cell in code_cells(notebook):
-        for node in ast.walk(tree(cell)):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
-
-
-def headings(notebook):
-    """Return (level, title) of all headings, those in fenced code excluded."""
-    text = re.sub(
-        r"```.*?```", "", "\n\n".join(cell.source for cell in prose(notebook)), flags=re.S
-    )
-    return [(len(marks), title) for marks, title in re.findall(r"^(#+) (.+)$", text, flags=re.M)]
-
-
-# The gates
-
-
-def is_valid(notebook, number):
-    ids = [cell.get("id") for cell in notebook.cells]
-    if None in ids or len(set(ids)) < len(ids):
-        yield "a cell has no id, or shares one"  # which nbformat would repair in silence
-        return
-    try:
-        nbformat.validate(notebook)
-    except nbformat.ValidationError as error:
-        yield f"not a valid notebook: {error}"
-
-
-def is_executed_in_order(notebook, number):
-    counts = [cell.execution_count for cell in code_cells(notebook)]
-    if counts != list(range(1, len(counts) + 1)):
-        yield f"execution counts are {counts}: a cell without its count is never compared"
-
-
-def has_clean_outputs(notebook, number):
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            if output.output_type == "error" or output.get("name") == "stderr":
-                yield f"{cell.id}: an error, or output on stderr"
-            text = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
-            if re.search(r"\bat 0x[0-9a-f]+", text):
-                yield f"{cell.id}: the address of an object, which changes from run to run"
-
-
-def has_no_private_path(notebook, number):
-    for cell in notebook.cells:
-        text = cell.source + "".join(str(output) for output in cell.get("outputs", []))
-        if match := PRIVATE_PATH.search(re.sub(r"[A-Za-z0-9+/=]{200,}", "", text)):
-            yield f"{cell.id}: the absolute path {match[0]}"
-
-
-def has_its_sections(notebook, number):
-    titles = headings(notebook)
-    first = notebook.cells[0].source
-    if [level for level, _ in titles].count(1) != 1 or not first.startswith("# "):
-        yield "the first cell starts with the only heading of level 1"
-    for part in ("you can", "**Prerequisites:**", "**Time:**"):
-        if part not in first:
-            yield f"the first cell lacks {part!r}"
-    if not any(
-        "skip to" in c.source or "begin at the section" in c.source for c in prose(notebook)
-    ):
-        yield "no self-test says where to skip to"
-    sections = [title for level, title in titles if level == 2]
-    if tuple(sections[-2:]) != STANDARD_SECTIONS:
-        yield f"the last sections are {sections[-2:]}, not {STANDARD_SECTIONS}"
-    yield from (f"not a question: {title}" for title in sections[:-2] if not title.endswith("?"))
-    yield from (f"deeper than level 3: {title}" for level, title in titles if level > 3)
-
-
-def is_of_readable_size(notebook, number):
-    if len(notebook.cells) > 60:
-        yield f"{len(notebook.cells)} cells; 60 are the limit"
-    for cell in code_cells(notebook):
-        limit = 30 if re.search(r"^class ", cell.source, flags=re.M) else 15
-        lines = [line for line in cell.source.splitlines() if line.strip()]
-        if len(lines) > limit and "hide-input" not in tags(cell):
-            yield f"{cell.id}: {len(lines)} lines of code; {limit} are the limit"
-    lessons = [c for c in notebook.cells if not {"check", "exercise", "solution"} & set(tags(c))]
-    for a, b, c in zip(lessons, lessons[1:], lessons[2:], strict=False):
-        if a.cell_type == b.cell_type == c.cell_type == "code":
-            yield f"{a.id}: three code cells in a row"
-
-
-def binds_equations_to_checks(notebook, number):
-    numbers = [n for cell in prose(notebook) for n in re.findall(r"\\tag\{(.+?)\}", cell.source)]
-    for n in numbers:
-        if not re.fullmatch(rf"{number}\.\d+", n) or numbers.count(n) > 1:
-            yield f"equation ({n}) has a foreign number, or one that is taken"
-        checks = [cell for cell in notebook.cells if f"eq-{n}" in tags(cell)]
-        holders = [cell for cell in notebook.cells if f"def-{n}" in tags(cell)]
-        if len(checks) + len(holders) != 1:
-            yield f"equation ({n}) needs one cell tagged eq-{n}, or def-{n} if it defines"
-        if any(f"\\tag{{{n}}}" not in cell.source for cell in holders):
-            yield f"the cell tagged def-{n} does not hold equation ({n})"
-        for cell in checks:
-            nodes = ast.walk(tree(cell)) if cell.cell_type == "code" else ()
-            if not any(isinstance(node, ast.Assert) for node in nodes):
-                yield f"{cell.id}: tagged eq-{n}, but it asserts nothing"
-    for cell in notebook.cells:
-        for tag in tags(cell):
-            if re.match(r"(eq|def)-", tag) and tag.partition("-")[2] not in numbers:
-                yield f"{cell.id}: tagged {tag}, but there is no such equation"
-        if cell.cell_type == "markdown":
-            for n in re.findall(rf"\(({number}\.\d+)\)", cell.source):
-                if n not in numbers:
-                    yield f"{cell.id}: refers to equation ({n}), which does not exist"
-
-
-def counts_its_holes(notebook, number):
-    holes = [
-        cell
-        for cell in code_cells(notebook)
-        if set(IGNORES) & set(tags(cell)) or re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source)
-    ]
-    if len(holes) > 2:
-        yield f"{len(holes)} cells are not compared; two are the limit"
-    yield from (f"{c.id}: not compared, no reason" for c in holes if not c.metadata.get("reason"))
-
-
-def stays_offline(notebook, number):
-    for name in sorted(imported(notebook)):
-        if name.partition(".")[0] in NETWORK:
-            yield f"imports {name}: a lesson needs no network"
-    for cell in code_cells(notebook):
-        if re.search(r"^\s*[!%]", cell.source, flags=re.M):
-            yield f"{cell.id}: a shell command or magic"
-
-
-def loads_no_keras_early(notebook, number):
-    for name in sorted(imported(notebook)):
-        if number in NUMPY_ONLY and re.match(r"(tensorflow|keras|kl_course\.nn)\b", name):
-            yield f"imports {name}; notebooks 00 to 05 need NumPy only"
-
-
-def has_sound_exercises(notebook, number):
-    ours = [exercise for exercise in EXERCISES.values() if exercise.id.startswith(f"{number}.")]
-    lowest = 1 if number == 0 else 2
-    if not lowest <= len(ours) <= 4:
-        yield f"{len(ours)} exercises; {lowest} to 4 are expected"
-    for exercise in ours:
-        name = f"exercise-{exercise.id.replace('.', '-')}"
-        positions = [i for i, cell in enumerate(notebook.cells) if cell.id == name]
-        if not positions:
-            yield f"exercise {exercise.id} of the catalogue is not in the notebook"
-            continue
-        task, stub, check, solution = notebook.cells[positions[0] - 1 : positions[0] + 3]
-        if f"### Exercise {exercise.id}: {exercise.title}\n" not in task.source:
-            yield f"{task.id}: the title is not that of the catalogue, {exercise.title!r}"
-        if f"{exercise.minutes} minutes" not in task.source or "<details>" not in task.source:
-            yield f"{task.id}: the minutes of the catalogue, or the hint, are missing"
-        if "exercise" not in tags(stub) or stub.source.strip() != exercise.stub.strip():
-            yield f"{stub.id}: not the stub of the catalogue, tagged exercise"
-        if "not attempted" not in str(check.outputs):
-            yield f"{check.id}: the stub should read “not attempted”"
-        hidden = solution.metadata.get("jupyter", {}).get("source_hidden", False)
-        if not {"solution", "hide-input"} <= set(tags(solution)) or not hidden:
-            yield f"{solution.id}: a solution is tagged solution and hide-input, and folded"
-        name = f"{exercise.solution.__name__}_solution"
-        if f'assert check("{exercise.id}", {name}).passed' not in solution.source:
-            yield f"{solution.id}: the solution is not asserted to pass"
-
-
-def describes_its_figures(notebook, number):
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                alt = output.metadata.get("image/png", {}).get("alt", "")
-                if len(alt.split()) < 4:
-                    yield f"{cell.id}: a figure without alternative text"
-                if alt != cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
-                    yield f"{cell.id}: the site's alternative text differs; make refresh"
-
-
-def speaks_plainly(notebook, number):
-    for cell in prose(notebook):
-        for word in re.findall(r"\b(simply|obviously|trivially)\b", cell.source, flags=re.I):
-            yield f"{cell.id}: {word!r} helps nobody"
-
-
-GATES = [
-    is_valid,
-    is_executed_in_order,
-    has_clean_outputs,
-    has_no_private_path,
-    has_its_sections,
-    is_of_readable_size,
+from .gates import (
+    CLAIMS,
+    COURSE_GATES,
+    EXERCISES,
+    GATES,
+    LAST,
+    LEDGER,
+    NOTEBOOKS,
     binds_equations_to_checks,
+    code_cells,
     counts_its_holes,
-    stays_offline,
-    loads_no_keras_early,
-    has_sound_exercises,
+    decides_each_claim_once,
+    decides_its_claims,
     describes_its_figures,
+    draws_computed_data,
+    has_clean_outputs,
+    has_its_sections,
+    has_no_private_path,
+    has_sound_exercises,
+    is_executed_in_order,
+    is_of_readable_size,
+    is_valid,
+    loads_no_keras_early,
+    plain,
+    quotes_computed_numbers,
     speaks_plainly,
-]
+    stays_offline,
+)
+
+VERDICTS = {"TRUE", "FALSE", "PARTLY", "MEASURED", "CODE", "UNDECIDED"}
 
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.__name__)
@@ -252,12 +48,33 @@ def test_gate(path, gate):
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("gate", COURSE_GATES, ids=lambda gate: gate.__name__)
+def test_course_gate(gate):
+    notebooks = {int(path.name[:2]): nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+    problems = list(gate(notebooks))
+    assert not problems, "\n".join(problems)
+
+
+def test_ledger_of_claims_is_sound():
+    ids = [name for claim in LEDGER for name in claim["ids"]]
+    assert len(ids) == len(set(ids))
+    for claim in LEDGER:
+        assert claim.keys() == {"ids", "claim", "verdict", "right"}
+        assert claim["verdict"] in VERDICTS, claim["ids"]
+        for part in ("claim", "right"):
+            assert claim[part].endswith("."), claim["ids"]
+            assert not re.search(r"\*\*|`|\$|\\", claim[part]), f"{claim['ids']}: not plain text"
+
+
 def test_notebooks_are_numbered_from_00():
     assert NOTEBOOKS[0].name == "00_start_here.ipynb"
     assert all(int(b.name[:2]) > int(a.name[:2]) for a, b in pairwise(NOTEBOOKS))
 
 
 # The gates on trial: a small good notebook, and what spoils it
+
+
+RIGHT = CLAIMS["A3"]["right"]
 
 
 def good_notebook():
@@ -270,7 +87,15 @@ def good_notebook():
         new_markdown_cell("## Why?\n\nskip to “Why?”. $$ x = 1 \\tag{0.1} $$\n\nBy (0.1)", id="b"),
         new_code_cell("assert 1 == 1", id="c", metadata={"tags": ["eq-0.1"]}),
         new_code_cell("show()", id="d", outputs=[figure]),
+        new_markdown_cell("It is 0.046, or 4.6%, by (2.3), not 4.70.", id="e"),
+        new_code_cell(
+            "axis.plot(x, y[[0, 1, 2]])", id="f", outputs=[new_output("stream", text="0.0458")]
+        ),
+        new_markdown_cell("**Claim.** One name.\n\n**Why it is tempting.** It is.", id="g"),
+        new_markdown_cell(f"**Verdict: FALSE.** **{RIGHT}**", id="h"),
     ]
+    cells[4].metadata.given = {"4.70": "log2 26"}
+    cells[7].metadata.tags = ["claim-A3"]
     cells[3].metadata.mystnb = {"image": {"alt": "A line that falls."}}
     for exercise in EXERCISES.values():
         if exercise.id.startswith("0."):
@@ -288,7 +113,7 @@ def exercise_cells(exercise):
     solution = f'assert check("{exercise.id}", {exercise.solution.__name__}_solution).passed'
     folded = {"tags": ["solution", "hide-input"], "jupyter": {"source_hidden": True}}
     return [
-        new_markdown_cell(task, id=f"{name}-task"),
+        new_markdown_cell(task, id=f"{name}-task", metadata={"tags": ["exercise-task"]}),
         new_code_cell(exercise.stub, id=name, metadata={"tags": ["exercise"]}),
         new_code_cell("1", id=f"{name}-check", outputs=attempted, metadata={"tags": ["check"]}),
         new_code_cell(solution, id=f"{name}-solution", metadata=folded),
@@ -314,6 +139,21 @@ def set_source(name, old, new):
         target.source = target.source.replace(old, new)
 
     return spoil
+
+
+def tag(name, *tags):
+    return lambda notebook: cell(notebook, name).metadata.update(tags=[*tags])
+
+
+def decide_five_claims(notebook):
+    pair = [cell(notebook, "g"), cell(notebook, "h")]
+    for i in range(4):
+        notebook.cells += [NotebookNode(c, id=f"{c.id}{i}") for c in pair]
+
+
+def put_claim_after_verdict(notebook):
+    cell(notebook, "h").source += cell(notebook, "g").source
+    cell(notebook, "g").source = ""
 
 
 SPOILED = [
@@ -358,6 +198,33 @@ SPOILED = [
     (describes_its_figures, lambda nb: cell(nb, "d").outputs[0].update(metadata={})),
     (describes_its_figures, lambda nb: cell(nb, "d").metadata.pop("mystnb")),
     (speaks_plainly, set_source("b", "By (0.1)", "Obviously")),
+    (decides_its_claims, tag("h", "claim-A99")),
+    (decides_its_claims, tag("h", "claim-B10")),  # an id, but not the first
+    (decides_its_claims, tag("b", "see-claim-A99")),
+    (decides_its_claims, tag("c", "claim-A3")),
+    (decides_its_claims, set_source("h", "FALSE", "PARTLY")),
+    (decides_its_claims, set_source("h", RIGHT, RIGHT.replace("one quantity", "two"))),
+    (decides_its_claims, set_source("h", f"**{RIGHT}**", RIGHT)),
+    (decides_its_claims, lambda nb: cell(nb, "h").update(cell_type="code")),
+    (decides_its_claims, set_source("g", "**Claim.**", "")),
+    (decides_its_claims, put_claim_after_verdict),
+    (decides_its_claims, set_source("g", "**Why it is tempting.**", "")),
+    (decides_its_claims, lambda nb: nb.cells.append(cell(nb, "h"))),  # without its own argument
+    (decides_its_claims, decide_five_claims),
+    (quotes_computed_numbers, set_source("e", "0.046", "0.045")),
+    (quotes_computed_numbers, set_source("e", "0.046", "0.0460")),
+    (quotes_computed_numbers, set_source("e", "4.6%", "4.7%")),
+    (quotes_computed_numbers, set_source("e", "4.6%", "46%")),
+    (quotes_computed_numbers, set_source("e", "0.046", "± 3")),
+    (quotes_computed_numbers, set_source("e", "(2.3)", "2.3")),
+    (quotes_computed_numbers, set_source("e", "4.70", "4.7")),
+    (quotes_computed_numbers, lambda nb: cell(nb, "e").metadata.given.update({"4.70": " "})),
+    (quotes_computed_numbers, lambda nb: cell(nb, "e").metadata.given.update({"7.7": "stale"})),
+    (quotes_computed_numbers, lambda nb: cell(nb, "f").update(outputs=[])),
+    (quotes_computed_numbers, lambda nb: cell(nb, "f").metadata.update(tags=["check"])),
+    (draws_computed_data, set_source("f", "y[[0, 1, 2]]", "[0.1, 0.2, -0.7]")),
+    (draws_computed_data, set_source("f", "y[[0, 1, 2]]", "np.array([0.1, 0.2, 0.7]) * 2")),
+    (draws_computed_data, set_source("f", "plot(x, y", "bar(x, height=(1, 2, 3)")),
 ]
 
 
@@ -375,3 +242,49 @@ def test_gate_stops_a_bad_notebook(gate, spoil):
 
 def test_every_gate_is_on_trial():
     assert {gate for gate, _ in SPOILED} == set(GATES)
+
+
+def test_last_notebook_may_decide_any_number_of_claims():
+    notebook = good_notebook()
+    decide_five_claims(notebook)
+    assert list(decides_its_claims(notebook, LAST)) == []
+
+
+def test_each_claim_is_decided_once():
+    assert list(decides_each_claim_once({0: good_notebook()})) == []
+    twice = decides_each_claim_once({0: good_notebook(), 1: good_notebook()})
+    assert list(twice) == ["claim A3 is decided 2 times"]
+    undecided = list(decides_each_claim_once({0: good_notebook(), LAST: new_notebook()}))
+    assert len(undecided) == len(CLAIMS) - 1
+
+
+@pytest.mark.parametrize(
+    "marked_up",
+    [
+        "KL(P ‖ Q) ≥ 0, and\nlog p² ≤ ½ x",
+        r"$\mathrm{KL}(P \,\|\, Q) \ge 0$, and $\log p^2 \le \tfrac{1}{2} x$",
+        r"*KL*(P ‖ Q) ≥ 0, and log p^2 ≤ $\frac12 x$",
+    ],
+)
+def test_claims_are_compared_without_their_markup(marked_up):
+    assert plain(marked_up) == plain("KL(P ‖ Q) ≥ 0, and log p² ≤ ½ x") == "klpq0andlogp212x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "By (0.1), (2.3) and exercises 1.1 and 1.2 of section 4.5, in 1951.",
+        "wordfreq 3.1.1 and Python 3.11, [1.5](https://doi.org/10.5281/9.25), 10 of 26 letters",
+        "`x = 1.5`, $x = 1.5$, $$ x = 1.5 \\tag{0.1} $$ <b>",
+        "```\n1.5\n```",
+        "**Prerequisites:** 1.5 notebooks. **Time:** 1.5 hours.",
+    ],
+)
+def test_what_looks_like_a_number_in_prose(text):
+    assert list(quotes_computed_numbers(new_notebook(cells=[new_markdown_cell(text)]), 0)) == []
+
+
+def test_tasks_and_references_may_hold_any_number():
+    task, heading, entry = map(new_markdown_cell, ("1.5", "## References", "volume 1.5, 12%"))
+    task.metadata.tags = ["exercise-task"]
+    assert list(quotes_computed_numbers(new_notebook(cells=[task, heading, entry]), 0)) == []

@@ -5,3 +5,4 @@ from hypothesis import settings
 # The same examples on every machine, and no failure because a machine is slow.
 settings.register_profile("reproducible", deadline=None, derandomize=True)
 settings.load_profile("reproducible")
+pytest_plugins = ["rendering"]  # compares the pictures of notebooks
