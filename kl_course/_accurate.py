@@ -18,21 +18,36 @@ BLOCK = 16_384  # elements: a block and its temporaries stay in the processor's 
 SHORT = 32  # rows up to this length are turned, so that operations run across rows
 TINY = np.finfo(np.float64).tiny  # below it floats lose digits
 NEAR = 1 / 3  # |s| below this, for s = (q - p) / (q + p): q within a factor of two of p
+FAR_APART = 0.25  # nats: from here on, the plain sum of p log(p/q) has no digits to lose
 
 # log(q/p) = 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...). These are the coefficients from s^3 on;
 # for |s| < 1/3 the terms after the sixteenth add less than 1e-17 of the whole.
-ARTANH = [1 / (2 * k + 3) for k in range(16)]
+ARTANH = [2 / (2 * k + 3) for k in range(16)]
 
 
-def near_terms(p, d, s):
-    """p log(p/q) + d as s (d - 2 p (s^2/3 + s^4/5 + ...)), where nothing cancels for small s."""
+def near_terms(p, d, s, largest=NEAR):
+    """p log(p/q) + d as s (d - p (2 s^2/3 + 2 s^4/5 + ...)), where nothing cancels for small s.
+
+    The smaller the largest |s|, the fewer terms of the series matter.
+    """
     square = s * s
-    tail = square * ARTANH[-1]
-    for coefficient in ARTANH[-2::-1]:
+    *lower, last = [c for k, c in enumerate(ARTANH) if k == 0 or largest ** (2 * k) > 1e-17]
+    tail = last * square
+    for coefficient in reversed(lower):
         tail += coefficient
         tail *= square
-    tail *= 2 * p
+    tail *= p
     return s * (d - tail)
+
+
+def near_or(far, p, q, d):
+    """near_terms where q is within a factor of two of p, the entries of far() elsewhere."""
+    s = d / (p + q)
+    size = np.abs(s)
+    largest = size.max()
+    if largest < NEAR:
+        return near_terms(p, d, s, largest)
+    return np.where(size < NEAR, near_terms(p, d, s), far())
 
 
 def log_ratio(p, q):
@@ -48,29 +63,27 @@ def log_ratio(p, q):
 
 def kl_terms(p, q, d):
     """p log(p/q) + d: q where p is 0, infinite where q is 0 and p is not."""
-    with np.errstate(all="ignore"):
-        s = d / (p + q)
-        near = np.abs(s) < NEAR
-        return np.where(near, near_terms(p, d, s), p * log_ratio(p, q) + d)
+    return near_or(lambda: p * log_ratio(p, q) + d, p, q, d)
 
 
 def js_terms(p, q, d):
     """(p log(2p / (p+q)) + q log(2q / (p+q))) / 2."""
-    with np.errstate(all="ignore"):
-        total = p + q
-        s = d / total
-        near = total / 4 * (2 * s * np.arctanh(s) + np.log1p(-s * s))
-        logs_p, logs_q = (np.log(np.where(x > 0, 2 * x / total, 1.0)) for x in (p, q))
-        return np.where(np.abs(s) < 0.5, near, (p * logs_p + q * logs_q) / 2)
+    total = p + q
+    s = d / total
+    terms = total / 4 * (2 * s * np.arctanh(s) + np.log1p(-s * s))
+    near = np.abs(s) < 0.5
+    if near.all():
+        return terms
+    logs_p, logs_q = (np.log(np.where(x > 0, 2 * x / total, 1.0)) for x in (p, q))
+    return np.where(near, terms, (p * logs_p + q * logs_q) / 2)
 
 
 def jeffreys_terms(p, q, d):
     """(q - p) log(q/p): infinite where just one of them is 0."""
-    with np.errstate(all="ignore"):
-        s = d / (p + q)
-        logs = np.where(np.abs(s) < NEAR, 2 * np.arctanh(s), log_ratio(q, p))
-        np.copyto(logs, -np.inf, where=q == 0)
-        return np.where(d == 0, 0.0, d * logs)
+    s = d / (p + q)
+    logs = np.where(np.abs(s) < NEAR, 2 * np.arctanh(s), log_ratio(q, p))
+    np.copyto(logs, -np.inf, where=q == 0)
+    return np.where(d == 0, 0.0, d * logs)
 
 
 def dependence_terms(terms, p, exponent, p_x, p_y):
@@ -113,26 +126,49 @@ def places(lead, size):
 
 
 def row_blocks(arrays):
-    """Yield (place, blocks): a few whole rows of each array, the symbols on the first axis."""
+    """Yield (place, blocks): a few whole rows of each array, the symbols on the first axis.
+
+    They are in float64, but for rows that are longer than a block.
+    """
     *lead, size = arrays[0].shape
     for place in places(lead, size):
         blocks = [a[place].reshape(-1, size).T for a in arrays]
-        yield place, [np.ascontiguousarray(x) for x in blocks] if size <= SHORT else blocks
+        if size <= BLOCK:
+            order = "C" if size <= SHORT else "K"
+            blocks = [np.asarray(x, np.float64, order) for x in blocks]
+        yield place, blocks
 
 
 def sum_symbols(terms, *blocks):
     """Add terms(*blocks) over the symbols, in float64 and in chunks of at most BLOCK symbols."""
+    if len(blocks[0]) <= BLOCK:
+        return terms(*blocks).sum(axis=0)
     chunks = [slice(i, i + BLOCK) for i in range(0, len(blocks[0]), BLOCK)]
     parts = [terms(*(np.asarray(x[c], np.float64) for x in blocks)).sum(axis=0) for c in chunks]
-    if len(parts) == 1:
-        return parts[0]
     return np.array([math.fsum(sums) for sums in zip(*parts, strict=True)])
 
 
 def probability_sums(p):
     """Sum p over the symbols; NaN if an entry is negative or NaN."""
-    with np.errstate(over="ignore"):
-        return sum_symbols(lambda x: x if x.min() >= 0 else x * np.nan, p)
+    return sum_symbols(lambda x: x if x.min() >= 0 else x * np.nan, p)
+
+
+def kl_divergences(p, q, total_p, total_q):
+    """KL of p from q, scaled to sum to 1: by the plain sum, or with care where that loses digits.
+
+    No KL exceeds the logarithm of the largest ratio: a look at the ratios tells rows nearly equal.
+    """
+    if np.all(p[:BLOCK] < (1 + FAR_APART) * q[:BLOCK]):
+        return divergences(kl_terms, p, q, total_p, total_q)
+    plain = sum_symbols(lambda p, q: p * np.log(np.fmax(p / q, TINY)), p, q)  # 0 log 0 is 0
+    # the sum of q - p holds digits that the two sums have lost
+    nats = plain / total_p + np.log1p(sum_symbols(np.subtract, q, p) / total_p)
+    doubtful = ~((nats > FAR_APART) & (nats < np.inf))
+    if doubtful.any():
+        rows = slice(None) if doubtful.all() else doubtful
+        pairs = p[:, rows], q[:, rows], total_p[rows], total_q[rows]
+        nats[rows] = divergences(kl_terms, *pairs)
+    return nats
 
 
 def divergences(terms, p, q, total_p, total_q):
@@ -155,12 +191,11 @@ def entropies(p, total):
     others = sum_symbols(_below_head, p)
     mass = others / total
     surprise = (sum_symbols(_surprise, p) + others * np.log(total)) / total
-    with np.errstate(all="ignore"):
-        return surprise - np.where(mass < 1, (1 - mass) * np.log1p(-mass), 0.0)
+    return surprise - np.where(mass < 1, (1 - mass) * np.log1p(-mass), 0.0)
 
 
 def _below_head(p):
-    return np.where(p > 0.9, 0.0, p)
+    return np.where(p > 0.9, 0.0, p) if p.max() > 0.9 else p
 
 
 def _surprise(p):
@@ -170,25 +205,22 @@ def _surprise(p):
 
 def logit_divergences(a, b, temperature):
     """KL of softmax(a / T) from softmax(b / T) over the symbols, the first axis."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    with np.errstate(all="ignore"):
-        largest_a, log_total_a, p = _softmax(a, temperature)
-        largest_b, log_total_b, q = _softmax(b, temperature)
-        # log(q/p): the differences of logits come first, while they are exact
-        logs = ((b - a) - (largest_b - largest_a)) / temperature + (log_total_a - log_total_b)
-        d = np.where(np.abs(logs) < 1, p * np.expm1(logs), q - p)
-        surplus = d.sum(axis=0)
-        d -= q * surplus
-        q -= q * surplus
-        s = d / (p + q)
-        terms = d - np.where(p > 0, p * (logs + np.log1p(-surplus)), 0.0)
-        terms = np.where(np.abs(s) < NEAR, near_terms(p, d, s), terms)
-        return np.where(np.isneginf(b) & ~np.isneginf(a), np.inf, terms).sum(axis=0)
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    largest_a, total_a, p = _softmax(a, temperature)
+    largest_b, total_b, q = _softmax(b, temperature)
+    # log(q/p): the differences of logits come first, while they are exact
+    logs = ((b - a) - (largest_b - largest_a)) / temperature + np.log(total_a / total_b)
+    d = np.where(np.abs(logs) < 1, p * np.expm1(logs), q - p)
+    surplus = d.sum(axis=0)
+    d -= q * surplus
+    q -= q * surplus
+    terms = near_or(lambda: d - np.where(p > 0, p * (logs + np.log1p(-surplus)), 0.0), p, q, d)
+    return np.where(np.isneginf(b) & ~np.isneginf(a), np.inf, terms).sum(axis=0)
 
 
 def _softmax(x, temperature):
-    """Return the largest logit, log sum exp((x - largest) / T), and the probabilities."""
+    """Return the largest logit, the sum of exp((x - largest) / T), and the probabilities."""
     largest = x.max(axis=0)
     weights = np.exp((x - largest) / temperature)
     total = weights.sum(axis=0)
-    return largest, np.log(total), weights / total
+    return largest, total, weights / total

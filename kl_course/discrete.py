@@ -99,8 +99,7 @@ def cross_entropy(p, q, *, base=None, axis=-1):
     """
 
     def rows(p, q, *totals):
-        divergence = accurate.divergences(accurate.kl_terms, p, q, *totals)
-        return accurate.entropies(p, totals[0]) + divergence
+        return accurate.entropies(p, totals[0]) + accurate.kl_divergences(p, q, *totals)
 
     return _of_distributions(rows, base, axis, p=p, q=q)
 
@@ -142,7 +141,7 @@ def kl_divergence(p, q, *, base=None, axis=-1):
     >>> kl_divergence(p, q).round(6), kl_divergence(q, p).round(6)
     (np.float64(0.045758), np.float64(0.052325))
     """
-    return _divergence(accurate.kl_terms, p, q, base, axis)
+    return _of_distributions(accurate.kl_divergences, base, axis, p=p, q=q)
 
 
 def js_divergence(p, q, *, base=None, axis=-1):
@@ -460,7 +459,8 @@ def _by_rows(function, arrays, axis=-1, base=None, at_most=np.inf):
     unit = validation.log_base(base)
     views = [np.moveaxis(a, axis, -1) for a in validation.broadcast(**arrays)]
     result = np.empty(views[0].shape[:-1], validation.result_dtype(*arrays.values()))
-    for place, blocks in accurate.row_blocks(views):
-        nats = np.minimum(function(*blocks), at_most)
-        result[place] = (nats / unit).reshape(result[place].shape)
+    with np.errstate(all="ignore"):  # zeros and infinities are the functions' business
+        for place, blocks in accurate.row_blocks(views):
+            nats = np.minimum(function(*blocks), at_most)
+            result[place] = (nats / unit).reshape(result[place].shape)
     return result[()]
