@@ -200,6 +200,11 @@ def test_browser(arguments):
     return run_module("pytest", "-m", "browser", *arguments)
 
 
+def bench(arguments):
+    """Measure speed and digits beside other libraries."""
+    return run(sys.executable, "tools/bench.py", *arguments)
+
+
 def format_code(arguments):
     """Format and lint the code, notebooks included."""
     run_module("ruff", "format", *arguments)
@@ -228,6 +233,7 @@ TARGETS = {
     "refresh": refresh,
     "site": site,
     "test-browser": test_browser,
+    "bench": bench,
     "format": format_code,
     "upgrade": upgrade,
 }

@@ -1,0 +1,413 @@
+"""Time and digits of kl_course beside those of the libraries that are installed.
+
+"make bench" prints the tables and writes them to build/bench with JSON and a figure;
+"make bench ARGS=--publish" puts them into docs/ as well. It takes about four minutes.
+"""
+
+import os
+
+# One thread for everybody. The libraries read this when they start, hence before their imports.
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1"),
+    KERAS_BACKEND="tensorflow",
+    TF_CPP_MIN_LOG_LEVEL="3",
+)
+
+import argparse
+import itertools
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from tqdm import tqdm
+
+import kl_course as kc
+from kl_course.plotting import use_style
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests import reference  # noqa: E402
+
+BUILD = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "benchmark.md"
+MARKS = "<!-- results: make bench ARGS=--publish -->\n", "<!-- end of results -->\n"
+OURS = "kl_course"
+YARDSTICKS = "numpy copy", "numpy log"  # what reading and writing costs, and one log of each entry
+FEW_ROUNDINGS = 8  # an error of so many eps leaves no digit to gain
+SECONDS = 5.0  # of measurement for a case
+SHORTEST = 2e-3  # seconds: quicker calls are repeated within one reading of the clock
+ROUNDS = 5, 60  # at least, at most
+
+MEASURES = {
+    "KL": (kc.kl_divergence, reference.kl),
+    "entropy": (kc.entropy, reference.entropy),
+    "JS": (kc.js_divergence, reference.js),
+    "KL from logits": (kc.kl_from_logits, reference.kl_from_logits),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    measure: str
+    rows: int
+    size: int
+    dtype: str = "float64"
+    inputs: str = "generic"
+
+    def arrays(self):
+        """Return the inputs: one array for an entropy, else two."""
+        rng = np.random.default_rng(0)
+        if self.measure == "KL from logits":
+            scale = 1e3 if self.inputs == "size 1e3" else 1.0
+            return list(scale * rng.standard_normal((2, self.rows, self.size)).astype(self.dtype))
+        p, q = (reference.random_rows(rng, self.rows, self.size) for _ in "pq")
+        if self.inputs == "nearly equal":
+            q = reference.nearly_equal(rng, p, delta=1e-6)
+        return [x.astype(self.dtype) for x in ([p] if self.measure == "entropy" else [p, q])]
+
+
+SHAPES = [(1000, 10), (10_000, 1000), (1_000_000, 10)]
+CASES = [
+    Case("KL", *shape, dtype, inputs)
+    for inputs in ("generic", "nearly equal")
+    for dtype in ("float64", "float32")
+    for shape in SHAPES
+]
+CASES += [Case("entropy", *shape) for shape in SHAPES]
+CASES += [Case("JS", *shape) for shape in SHAPES]
+CASES += [Case("JS", *shape, inputs="nearly equal") for shape in SHAPES[1:]]
+CASES += [Case("KL from logits", *shape) for shape in SHAPES]
+CASES += [Case("KL from logits", *SHAPES[2], inputs="size 1e3")]
+
+
+# The libraries: name -> (converter of the inputs, outside the measured time; functions along the
+# last axis, by measure). Each function is what a user of that library writes.
+
+
+def numpy_only():
+    calls = [{m: ours for m, (ours, _) in MEASURES.items()}]
+    calls += [dict.fromkeys(MEASURES, lambda *arrays: arrays[0].copy())]
+    calls += [dict.fromkeys(MEASURES, lambda *arrays: np.log(arrays[0]))]
+    return {name: (np.asarray, c) for name, c in zip((OURS, *YARDSTICKS), calls, strict=True)}
+
+
+def scipy():
+    from scipy import special, stats
+    from scipy.spatial.distance import jensenshannon
+
+    def entropy(*arrays):
+        return stats.entropy(*arrays, axis=-1)
+
+    def js(p, q):
+        return jensenshannon(p, q, axis=-1) ** 2
+
+    return {
+        "scipy.stats": (np.asarray, {"KL": entropy, "entropy": entropy}),
+        "scipy.spatial": (np.asarray, {"JS": js}),
+        "scipy.special": (np.asarray, _from_parts(np, special, special.log_softmax)),
+    }
+
+
+def jax():
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def compiled(function):
+        function = jax.jit(function)
+        return lambda *arrays: function(*arrays).block_until_ready()
+
+    functions = _from_parts(jax.numpy, jax.scipy.special, jax.nn.log_softmax)
+    return {"jax": (jax.numpy.asarray, {m: compiled(f) for m, f in functions.items()})}
+
+
+def _from_parts(xp, special, log_softmax):
+    def kl(p, q):
+        return special.rel_entr(p, q).sum(axis=-1)
+
+    def entropy(p):
+        return special.entr(p).sum(axis=-1)
+
+    def js(p, q):
+        m = (p + q) / 2
+        return (kl(p, m) + kl(q, m)) / 2
+
+    def logits(a, b):
+        log_p, log_q = log_softmax(a, axis=-1), log_softmax(b, axis=-1)
+        return (xp.exp(log_p) * (log_p - log_q)).sum(axis=-1)
+
+    return {"KL": kl, "entropy": entropy, "JS": js, "KL from logits": logits}
+
+
+def torch():
+    import torch
+    from torch.distributions import Categorical, kl_divergence
+    from torch.nn.functional import kl_div, log_softmax
+
+    torch.set_num_threads(1)
+    functional = {
+        "KL": lambda p, q: kl_div(q.log(), p, reduction="none").sum(-1),
+        "KL from logits": lambda a, b: kl_div(
+            log_softmax(b, -1), log_softmax(a, -1), reduction="none", log_target=True
+        ).sum(-1),
+    }
+    distributions = {
+        "KL": lambda p, q: kl_divergence(Categorical(p), Categorical(q)),
+        "entropy": lambda p: Categorical(p).entropy(),
+        "KL from logits": lambda a, b: kl_divergence(Categorical(logits=a), Categorical(logits=b)),
+    }
+    return {
+        "torch.functional": (torch.from_numpy, functional),
+        "torch.distributions": (torch.from_numpy, distributions),
+    }
+
+
+def keras():
+    import tensorflow
+    from keras import losses, ops
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    functions = {
+        "KL": losses.kl_divergence,
+        "entropy": lambda p: losses.categorical_crossentropy(p, p),
+        "KL from logits": lambda a, b: losses.kl_divergence(ops.softmax(a), ops.softmax(b)),
+    }
+    return {"keras": (ops.convert_to_tensor, functions)}
+
+
+def libraries(loaders=(numpy_only, scipy, torch, keras, jax)):
+    """Return the installed libraries, and the names of those that are missing."""
+    installed, missing = {}, []
+    for load in loaders:
+        try:
+            installed |= load()
+        except ImportError:
+            missing.append(load.__name__)
+    return installed, missing
+
+
+# Measuring
+
+
+def measure(case, installed, seconds=SECONDS):
+    """Return milliseconds, quartiles of the ratio to kl_course, error and digits, by library."""
+    arrays = case.arrays()
+    sample = [x[: min(100, 10_000 // case.size)] for x in arrays]
+    exact = reference.by_row(MEASURES[case.measure][1], *sample)
+    in_range = [i for i, value in enumerate(exact) if value > np.finfo(case.dtype).tiny]
+    calls, results = {}, {}
+    for name, (convert, functions) in installed.items():
+        if case.measure not in functions:
+            continue
+        calls[name] = partial(functions[case.measure], *map(convert, arrays))
+        with np.errstate(all="ignore"):  # what becomes of log(0) shows in the digits
+            values = np.asarray(calls[name]())  # the first call, which may compile
+        results[name] = {}
+        if name not in YARDSTICKS:
+            error = reference.relative_error(values[in_range], [exact[i] for i in in_range])
+            results[name] = {"error": error, "digits": digits(error, case.dtype)}
+    taken = interleaved(calls, seconds)
+    for name, values in taken.items():
+        results[name]["ms"] = 1e3 * float(np.median(values))
+        results[name]["ratio"] = quartiles(values / taken[OURS])
+    return results
+
+
+def digits(error, dtype):
+    """Return how many decimal digits a relative error leaves; half an eps leaves them all."""
+    return float(np.log10(1 / np.clip(error, np.finfo(dtype).eps / 2, 1.0)))
+
+
+def interleaved(calls, seconds):
+    """Return the seconds that each call took in each round.
+
+    All have a turn in every round, in a new order, so that drift of the machine hits all alike
+    and cancels in the ratios within a round. pytest-benchmark and timeit finish one call before
+    they begin the next.
+    """
+    rng = np.random.default_rng(0)
+    repeats = {name: int(SHORTEST / _seconds(call)) + 1 for name, call in calls.items()}
+    taken = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    for done in range(ROUNDS[1]):
+        if done >= ROUNDS[0] and time.perf_counter() > end:
+            break
+        for name in rng.permutation(list(calls)):
+            taken[name].append(_seconds(calls[name], repeats[name]))
+    return {name: np.array(values) for name, values in taken.items()}
+
+
+def _seconds(call, repeats=1):
+    with np.errstate(all="ignore"):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - start) / repeats
+
+
+def quartiles(values):
+    """Return the lower quartile, the median and the upper quartile."""
+    return np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+
+
+def growth(size, counts=(10**3, 10**4, 10**5, 10**6, 10**7)):
+    """Return time and memory of kl_divergence for n symbols, `size` to a row, with exponents."""
+    seconds, peaks = [], []
+    for n in counts:
+        call = partial(kc.kl_divergence, *Case("KL", n // (size or n), size or n).arrays())
+        seconds.append(float(np.median(interleaved({OURS: call}, seconds=0)[OURS])))
+        tracemalloc.start()
+        call()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    slopes = [float(np.polyfit(np.log(counts), np.log(y), 1)[0]) for y in (seconds, peaks)]
+    result = {"symbols": counts, "seconds": seconds, "bytes": peaks}
+    return result | {"time exponent": slopes[0], "memory exponent": slopes[1]}
+
+
+def import_times(seconds=10):
+    """Return the milliseconds of fresh processes that import numpy or kl_course, and the ratio."""
+    run = partial(subprocess.run, cwd=ROOT, check=True)
+    command = [sys.executable, "-c"]
+    calls = {name: partial(run, [*command, f"import {name}"]) for name in ("numpy", OURS)}
+    taken = interleaved(calls, seconds)
+    results = {name: quartiles(1e3 * values) for name, values in taken.items()}
+    return results | {"ratio": quartiles(taken[OURS] / taken["numpy"])}
+
+
+def machine():
+    """Describe what the numbers depend on."""
+    names = ("numpy", "scipy", "torch", "keras", "tensorflow", "jax")
+    loaded = {name: sys.modules[name].__version__ for name in names if name in sys.modules}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"cores": os.cpu_count(), "system": system, "python": platform.python_version()} | loaded
+
+
+# Showing
+
+
+def report(results):
+    """Return all results in Markdown."""
+    parts = ["Measured with " + ", ".join(f"{k} {v}" for k, v in results["machine"].items()) + "."]
+    if results["missing"]:
+        parts += ["Not installed: " + ", ".join(results["missing"]) + "."]
+    for name, group in itertools.groupby(results["cases"], key=lambda case: case["measure"]):
+        parts += [f"### {name}", table(list(group))]
+    parts += ["### Where kl_course is behind", "\n".join(behind(results["cases"]) or ["Nowhere."])]
+    parts += ["### Growth and import"]
+    for layout, found in results["growth"].items():
+        time_, memory = found["time exponent"], found["memory exponent"]
+        n, ms, mb = found["symbols"][-1], 1e3 * found["seconds"][-1], found["bytes"][-1] / 1e6
+        parts += [
+            f"KL of {layout}, up to {n:.0e} symbols: time grows as n^{time_:.2f}, to {ms:.0f} ms; "
+            f"memory beside the inputs as n^{memory:.2f}, to {mb:.1f} MB."
+        ]
+    low, median, high = results["imports"]["ratio"]
+    parts += [f"import kl_course: {median:.2f} ({low:.2f}-{high:.2f}) times import numpy."]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(cases):
+    """Return a table of one measure: our milliseconds, the others' ratios (quartiles); digits."""
+    names = list(cases[0]["results"])
+    rows = [["rows x symbols", "dtype", "inputs", *names], ["---"] * 3 + ["--:"] * len(names)]
+    for case in cases:
+        cells = [_cell(name, case["results"][name]) for name in names]
+        rows += [[f"{case['rows']} x {case['size']}", case["dtype"], case["inputs"], *cells]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(name, result):
+    low, median, high = result["ratio"]
+    time = f"{result['ms']:.3g} ms" if name == OURS else f"{median:.2g} ({low:.2g}-{high:.2g})"
+    return f"{time}; {result['digits']:.1f}" if "digits" in result else time
+
+
+def behind(cases):
+    """List by case who is faster, with the ratio, or keeps digits that we lose."""
+    lines = []
+    for case in cases:
+        peers = {name: r for name, r in case["results"].items() if name not in YARDSTICKS}
+        ours = peers.pop(OURS)
+        found = [f"{name} {r['ratio'][1]:.2f}" for name, r in peers.items() if r["ratio"][1] < 1]
+        if ours["error"] > FEW_ROUNDINGS * np.finfo(case["dtype"]).eps:
+            more = {name: r["digits"] for name, r in peers.items() if r["error"] < ours["error"]}
+            found += [f"{name} {kept:.1f} digits" for name, kept in more.items()]
+        if found:
+            label = "- {measure}, {rows} x {size}, {dtype}, {inputs}: ".format_map(case)
+            lines.append(label + ", ".join(found))
+    return lines
+
+
+COLORS = {OURS: "black", "scipy": "C0", "torch": "C1", "keras": "C2", "jax": "C3"}
+
+
+def draw(cases):
+    """Return the figure: digits kept over relative time, in float64."""
+    use_style()
+    figure, panels = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(6.4, 3.8))
+    cases = [case for case in cases if case["dtype"] == "float64"]
+    names = dict.fromkeys(name for case in cases for name in case["results"])
+    names = [name for name in names if name not in YARDSTICKS]
+    for name, marker in zip(names, "*osD^vPX", strict=False):
+        for panel, near in zip(panels, (False, True), strict=True):
+            found = [c["results"].get(name) for c in cases if ("equal" in c["inputs"]) == near]
+            x, y = [r["ratio"][1] for r in found if r], [r["digits"] for r in found if r]
+            panel.plot(x, y, marker, color=COLORS[name.split(".")[0]], label=name, alpha=0.8)
+    for panel, inputs in zip(panels, ("Generic", "Nearly equal"), strict=True):
+        panel.set(title=f"{inputs} inputs", xlabel="time / our time (slower →)", xscale="log")
+        panel.set_xticks(ticks := [0.1, 0.2, 0.5, 1, 2, 5, 10], map(str, ticks))
+        panel.minorticks_off()
+        panel.axvline(1, color="black", linewidth=0.6, zorder=0)
+    panels[0].set_ylabel("digits kept, of 16")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def publish(text):
+    """Copy the results to the documentation."""
+    for name in ("benchmark.json", "benchmark.png"):
+        shutil.copy(BUILD / name, PAGE.parent / "_static" / name)
+    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    PAGE.write_text(before + MARKS[0] + text + MARKS[1] + after, encoding="utf-8")
+
+
+def main():
+    """Measure, print, write to build/bench, and publish if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--publish", action="store_true", help="put the results into docs/")
+    options = parser.parse_args()
+    installed, missing = libraries()
+    cases = [asdict(case) | {"results": measure(case, installed)} for case in tqdm(CASES)]
+    results = {
+        "machine": machine(),
+        "missing": missing,
+        "cases": cases,
+        "growth": {"one vector": growth(None), "rows of 10": growth(10)},
+        "imports": import_times(),
+    }
+    text = report(results)
+    print(text)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(results, indent=1).replace("Infinity", "null")  # JSON has no infinite errors
+    (BUILD / "benchmark.json").write_text(data + "\n", encoding="utf-8")
+    (BUILD / "benchmark.md").write_text(text, encoding="utf-8")
+    draw(cases).savefig(BUILD / "benchmark.png", metadata={"Software": None})
+    if options.publish:
+        publish(text)
+
+
+if __name__ == "__main__":
+    main()
