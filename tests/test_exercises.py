@@ -257,6 +257,15 @@ def test_no_hint_when_the_answer_is_right_wherever_it_is_finite():
     assert "hint" not in report.rows
 
 
+def test_one_agreement_among_failures_may_be_chance():
+    def answer(p):
+        if p.size != 2:
+            raise ValueError("two symbols only")
+        return {0.5: np.log(2)}.get(p[0], np.inf)  # as if in nats, for the first case alone
+
+    assert "hint" not in check("1.1", answer).rows
+
+
 def test_one_number_in_an_array_is_not_a_number():
     report = check("1.1", lambda p: [ALL["1.1"].solution(p)])
     assert report.rows["problem"].startswith("The result should be a single number.")

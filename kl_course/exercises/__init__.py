@@ -195,7 +195,8 @@ def _hint(exercise, outcomes, expected):
         values = [_outcome(wrong, case.args) for case in exercise.cases]
         alike = np.array(list(map(same, outcomes, values)))
         mistaken = ~np.array(list(map(same, values, expected)))
-        if alike.all() or (alike[finite].all() and (alike & mistaken)[finite].any()):
+        several = sum(finite) > 1  # one agreement may be chance
+        if alike.all() or (several and alike[finite].all() and mistaken[finite].any()):
             return hint
     return ""
 
