@@ -155,6 +155,16 @@ def kl_bits(p, q):
             "have the same entropy; the surprise of Q has to be averaged under P.",
         ),
         (
+            lambda p, q: _entropy_bits(q) - _entropy_bits(p),
+            "Your answer is H(Q) minus H(P): it averages each surprise under its own distribution. "
+            "But only the symbols of P arrive. How often is the surprise of Q met?",
+        ),
+        (
+            lambda p, q: _entropy_bits(p) - _entropy_bits(q),
+            "Your answer is H(P) minus H(Q), which may have either sign. A wrong belief never "
+            "saves bits: which surprise is larger on average, and whose letters are averaged?",
+        ),
+        (
             lambda p, q: kl_bits(p, q) + _entropy_bits(p),
             "Your answer is the cross-entropy, the whole cost of a symbol. KL is the extra cost: "
             "what would someone have paid who knows P?",
@@ -225,6 +235,7 @@ def most_likely(counts, models):
             np.array([5, 15, 11]),
             np.array([[0.55, 0.35, 0.1], [1.0, 0.0, 0.0], [0.45, 0.2, 0.35]]),
         ),
+        Case(np.array([7000, 3000]), _COINS, note="A long row: 10,000 flips."),
     ),
     properties=(
         Property(
@@ -250,6 +261,19 @@ def most_likely(counts, models):
             lambda counts, models: np.min([kl_bits(counts / counts.sum(), q) for q in models]),
             "Your answer is the smallest divergence. The question is which model has it: its "
             "place, not its value.",
+        ),
+        (
+            lambda counts, models: (
+                np.log(2) * np.min([kl_bits(counts / counts.sum(), q) for q in models])
+            ),
+            "Your answer is the smallest divergence, in nats. Its unit does not matter here, nor "
+            "does its value: in which row is it reached?",
+        ),
+        (
+            lambda counts, models: np.argmax(np.prod(models**counts, axis=1)),
+            "Your answer multiplies the probabilities themselves. For a long row the products are "
+            "too small for a floating-point number and become 0 for every model. What turns a "
+            "product into a sum?",
         ),
         (
             lambda counts, models: np.argmax([kl_bits(counts / counts.sum(), q) for q in models]),

@@ -166,6 +166,23 @@ def _raw_kl(p, q):
     return np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0]))
 
 
+def _kl_or_nan(p, q):
+    """Return nan where `kl_divergence` raises: so is an exception of the learner compared."""
+    return kl_divergence(p, q) if np.allclose([p.sum(), q.sum()], 1) else np.nan
+
+
+def _sum_over_groups(kl, p, q, labels):
+    return np.sum([kl(p[labels == label], q[labels == label]) for label in np.unique(labels)])
+
+
+def _shares(x):
+    return x / x.sum()
+
+
+def _labels_counted(x, labels):
+    return np.array([x[labels == label].sum() for label in range(len(set(labels)))])
+
+
 def _binned(p, q, labels):
     a, b = np.bincount(labels, p), np.bincount(labels, q)
     return np.sum(a * np.log(a / b))
@@ -191,6 +208,12 @@ def kl_merged(p, q, labels):
             np.array([0.1, 0.3, 0.2, 0.4]),
             np.array([0, 1, 0, 2]),
             note="Some symbols never occur under P.",
+        ),
+        Case(
+            np.array([0.5, 0.5, 0.0, 0.0]),
+            np.array([0.2, 0.8, 0.0, 0.0]),
+            np.array([7, 3, 2, 2]),
+            note="The group that is merged never occurs.",
         ),
     ),
     properties=(
@@ -226,6 +249,20 @@ def kl_merged(p, q, labels):
             "its symbols does: do such chances average, or add?",
         ),
         (
+            lambda p, q, labels: _kl_or_nan(
+                _grouped(np.mean, p, labels), _grouped(np.mean, q, labels)
+            ),
+            "Your answer averages the probabilities of a group, so those of all groups need not "
+            "sum to 1. Does the chance of “a or e” average, or add?",
+        ),
+        (
+            lambda p, q, labels: kl_divergence(
+                _shares(_grouped(np.mean, p, labels)), _shares(_grouped(np.mean, q, labels))
+            ),
+            "Your answer averages the probabilities of a group and then makes the averages sum "
+            "to 1. Sums of probabilities need no such repair.",
+        ),
+        (
             lambda p, q, labels: _raw_kl(_grouped(np.sum, p, labels), _grouped(np.mean, q, labels)),
             "Your answer adds the probabilities of a group under p and averages them under q. "
             "Both must be merged by the same rule.",
@@ -244,6 +281,23 @@ def kl_merged(p, q, labels):
             lambda p, q, labels: kl_divergence(p, q) - kl_merged(p, q, labels),
             "Your answer is what merging loses, the KL within the groups. The task asks for what "
             "is left.",
+        ),
+        (
+            lambda p, q, labels: _sum_over_groups(_kl_or_nan, p, q, labels),
+            "Your answer compares single symbols inside a group, and their probabilities need not "
+            "sum to 1. What is the probability of the whole group?",
+        ),
+        (
+            lambda p, q, labels: _sum_over_groups(
+                lambda a, b: _kl_or_nan(_shares(a), _shares(b)), p, q, labels
+            ),
+            "Your answer compares symbols inside a group, divided by its sum: merging hides just "
+            "these. What is the probability of the whole group?",
+        ),
+        (
+            lambda p, q, labels: _kl_or_nan(_labels_counted(p, labels), _labels_counted(q, labels)),
+            "Your answer is right while the labels are 0, 1, 2 and so on. They need not be: "
+            "`np.unique(labels)` lists those that occur.",
         ),
         (
             _binned,
@@ -315,8 +369,8 @@ def bregman_log(p, q):
         ),
         (
             lambda p, q: -bregman_log(p, q),
-            "Your answer has the right size and the opposite sign. The function lies above its "
-            "tangent: which is subtracted from which?",
+            "Your answer has the right size and the opposite sign. Is your f minus the sum of the "
+            "logarithms? And which is subtracted: the function, or its tangent?",
         ),
         (
             lambda p, q: _f(p) - _f(q),
@@ -327,6 +381,11 @@ def bregman_log(p, q):
             lambda p, q: _f(p) - _f(q) - np.sum(p / q - 1),
             "Your answer has a sign error in the tangent. Is the slope of -log(x) positive or "
             "negative, and does the step lead from q to p?",
+        ),
+        (
+            lambda p, q: _f(q) - _f(p) + np.sum(p / q - 1),
+            "Your answer has f with the other sign, though its slope is right: f is minus the sum "
+            "of the logarithms.",
         ),
         (
             lambda p, q: _f(p) - _f(q) + (p / q - 1),
@@ -345,8 +404,9 @@ def bregman_log(p, q):
         ),
         (
             lambda p, q: np.sum(p * np.log(p / q) - p + q),
-            "Your answer belongs to negative entropy: it is the KL divergence. Here f is minus "
-            "the sum of the logarithms; what is its gradient?",
+            "Your answer belongs to negative entropy: it is KL generalised to positive vectors "
+            "(Σ p log(p/q) - p + q). Here f is minus the sum of the logarithms; what is its "
+            "gradient?",
         ),
         (
             lambda p, q: np.sum((p - q) ** 2),
