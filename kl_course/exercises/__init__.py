@@ -81,9 +81,8 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        lines = [
-            f"<strong>{_SYMBOL[self.status]} {html.escape(self.title)}: {self.status}</strong>"
-        ]
+        headline = html.escape(repr(self).splitlines()[0])
+        lines = [f"<strong>{headline}</strong>"]
         for label, text in self.rows.items():
             marked = html.escape(f"`{text}`" if label in _SET_AS_CODE else text)
             lines.append(f"{label}: " + re.sub("`(.+?)`", r"<code>\1</code>", marked))
@@ -195,8 +194,8 @@ def _hint(exercise, outcomes, expected):
         values = [_outcome(wrong, case.args) for case in exercise.cases]
         alike = np.array(list(map(same, outcomes, values)))
         mistaken = ~np.array(list(map(same, values, expected)))
-        several = sum(finite) > 1  # one agreement may be chance
-        if alike.all() or (several and alike[finite].all() and mistaken[finite].any()):
+        # one agreement may be chance
+        if alike.all() or (sum(finite) > 1 and alike[finite].all() and mistaken[finite].any()):
             return hint
     return ""
 
