@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 from kl_course.exercises import catalogue
+from notebooks import KERAS, WIDGET_VIEW, imported
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
 LEDGER = tomllib.loads(NOTEBOOKS[0].with_name("claims.toml").read_text(encoding="utf-8"))["claim"]
@@ -25,7 +26,6 @@ NUMPY_ONLY = range(6)  # notebooks 00 to 05
 STANDARD_SECTIONS = ("What we have shown", "References")
 PRIVATE_PATH = re.compile(r"(?<![\w/])(/home/|/root/|/tmp/|/Users/|/work/|/var/|[A-Z]:\\\\)")
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "socket", "urllib", "urllib3"}
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 IGNORES = ("nbval-ignore-output", "nbval-skip")
 
 
@@ -44,18 +44,6 @@ def prose(notebook):
 def tree(cell):
     """Return the syntax tree of a code cell; magics and shell commands are not used here."""
     return ast.parse(cell.source)
-
-
-def imported(notebook):
-    """Return the dotted names of all imports."""
-    names = set()
-    for cell in code_cells(notebook):
-        for node in ast.walk(tree(cell)):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
 
 
 def headings(notebook):
@@ -182,7 +170,7 @@ def stays_offline(notebook, number):
 
 def loads_no_keras_early(notebook, number):
     for name in sorted(imported(notebook)):
-        if number in NUMPY_ONLY and re.match(r"(tensorflow|keras|kl_course\.nn)\b", name):
+        if number in NUMPY_ONLY and KERAS.match(name):
             yield f"imports {name}; notebooks 00 to 05 need NumPy only"
 
 

@@ -187,6 +187,8 @@ SPOILED = [
     ),
     (stays_offline, lambda nb: add_code(nb, "from urllib import request")),
     (stays_offline, lambda nb: add_code(nb, "import requests")),
+    (stays_offline, lambda nb: add_code(nb, "!pip install numpy")),
+    (stays_offline, lambda nb: add_code(nb, "%pip install numpy")),
     (loads_no_keras_early, lambda nb: add_code(nb, "import tensorflow as tf")),
     (loads_no_keras_early, lambda nb: add_code(nb, "from kl_course import nn")),
     (has_sound_exercises, set_source("exercise-0-1", "...", "return 1")),

@@ -49,6 +49,7 @@ class Budget:
 NUMPY_BUDGET = Budget(seconds=10, megabytes=300)
 KERAS_BUDGET = Budget(seconds=30, megabytes=1200)
 COURSE_SECONDS = 180
+KERAS = re.compile(r"(keras|tensorflow|kl_course\.nn)(\.|$)")  # imports that need the larger one
 
 
 @dataclass
@@ -85,16 +86,20 @@ def count_checks(notebook):
     return sum(map(is_check, syntax_nodes(notebook)))
 
 
-def budget_of(notebook):
-    """Return the budget of a notebook, the larger one if it imports Keras or TensorFlow."""
-    modules = set()
+def imported(notebook):
+    """Return the dotted names of all imports."""
+    names = set()
     for node in syntax_nodes(notebook):
         if isinstance(node, ast.Import):
-            modules.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
-    heavy = re.compile(r"(keras|tensorflow|kl_course\.nn)(\.|$)")
-    return KERAS_BUDGET if any(map(heavy.match, modules)) else NUMPY_BUDGET
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def budget_of(notebook):
+    """Return the budget of a notebook, the larger one if it imports Keras or TensorFlow."""
+    return KERAS_BUDGET if any(map(KERAS.match, imported(notebook))) else NUMPY_BUDGET
 
 
 def verdict(seconds, megabytes, budget):
@@ -183,12 +188,16 @@ def print_failures(runs):
             print(f"\n{run.failure}")
 
 
+def widget_state(metadata):
+    """Return the stored models of the widgets of a notebook, by id."""
+    return metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})["state"]
+
+
 def rename_widgets(notebook, stem):
     """Return the notebook with its random widget ids replaced by ``<stem>-<n>``."""
-    saved = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     views = [output.get("data", {}).get(WIDGET_VIEW) for output in outputs]
-    ids = {*saved["state"], *(view["model_id"] for view in views if view)}
+    ids = {*widget_state(notebook.metadata), *(view["model_id"] for view in views if view)}
     if not ids:
         return notebook
     names = {}
@@ -203,8 +212,7 @@ def rename_widgets(notebook, stem):
 
 def remove_times(notebook):
     """Remove the elapsed time and the speed from the stored widgets of progress bars."""
-    saved = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})
-    for model in saved["state"].values():
+    for model in widget_state(notebook.metadata).values():
         if model["model_name"] == "HTMLModel":
             model["state"]["value"] = TQDM_TIMES.sub("", model["state"]["value"])
 

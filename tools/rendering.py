@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nbval.plugin import IPyNbCell
 
-from notebooks import WIDGET_STATE, WIDGET_VIEW
+from notebooks import WIDGET_VIEW, widget_state
 
 # Root mean square of the differences of red, green and blue, each from 0 to 255. The same versions
 # draw the same pixels; one other digit in a label makes 1.5 or more, a bar one pixel higher 2.4.
@@ -43,7 +43,7 @@ def committed_pictures(cell, metadata):
     """Return the pictures in the outputs of a cell, then those in the state of its widgets."""
     data = [output.get("data", {}) for output in cell.outputs]
     found = pictures(data)
-    state = metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})["state"]
+    state = widget_state(metadata)
     models = [view[WIDGET_VIEW]["model_id"] for view in data if WIDGET_VIEW in view]
     for model in models:  # which grows by the children
         text = json.dumps(state[model]["state"])
