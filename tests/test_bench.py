@@ -1,17 +1,11 @@
 """Tests of tools/bench.py, on small arrays and with the libraries that are installed."""
 
-import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
+import bench
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import bench  # noqa: E402
 
 
 @pytest.fixture(scope="module")

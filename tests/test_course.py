@@ -6,6 +6,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import course
 import nbformat
 import pytest
 import yaml
@@ -13,12 +14,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+import notebooks
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import course  # noqa: E402
-
-import notebooks  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

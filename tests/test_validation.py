@@ -7,13 +7,8 @@ import pytest
 
 import kl_course as kc
 
-PAIR_FUNCTIONS = [
-    kc.cross_entropy,
-    kc.kl_divergence,
-    kc.js_divergence,
-    kc.jeffreys_divergence,
-    kc.total_variation,
-]
+from .test_discrete import PAIR_FUNCTIONS
+
 HALVES = [0.5, 0.5]
 ROWS = np.full((5, 4), 0.25)
 
