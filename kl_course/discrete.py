@@ -12,18 +12,6 @@ import numpy as np
 from kl_course import _accurate as accurate
 from kl_course import _validation as validation
 
-__all__ = [
-    "bernoulli_kl",
-    "cross_entropy",
-    "entropy",
-    "jeffreys_divergence",
-    "js_divergence",
-    "kl_divergence",
-    "kl_from_logits",
-    "mutual_information",
-    "total_variation",
-]
-
 
 def entropy(p, *, base=None, axis=-1):
     r"""Return the entropy of `p`, the mean surprise of its symbols.

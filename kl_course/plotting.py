@@ -12,7 +12,6 @@ P_COLOR = "#0072B2"  # data, target, teacher: solid, circle
 Q_COLOR = "#D55E00"  # model, student: dashed, square
 R_COLOR = "#009E73"  # mixture, reference, prior: dash-dot, triangle
 AREA_COLOR = "#595959"  # divergence or integrand
-HIGHLIGHT = "#CC79A7"  # with a text label
 
 
 def use_style():
