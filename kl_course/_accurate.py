@@ -1,4 +1,4 @@
-"""The careful sums: terms that keep their digits near equality, added block by block.
+"""The careful sums: terms that keep their digits near equality.
 
 With p and q in floats, the textbook sum of p log(p/q) is made of terms of both signs that
 cancel when q is close to p. Adding q - p to each term changes nothing in the end (both sum to
@@ -10,12 +10,10 @@ d is exact where q is within a factor of two of p, so its digits are what the ne
 from. Where the two sums differ by rounding, q is scaled to the sum of p, through d as well.
 """
 
-import math
-
 import numpy as np
 
-BLOCK = 16_384  # elements: a block and its temporaries stay in the processor's cache
-SHORT = 32  # rows up to this length are turned, so that operations run across rows
+from kl_course._blocks import BLOCK, sum_symbols
+
 TINY = np.finfo(np.float64).tiny  # below it floats lose digits
 NEAR = 1 / 3  # |s| below this, for s = (q - p) / (q + p): q within a factor of two of p
 FAR_APART = 0.25  # nats: from here on, the plain sum of p log(p/q) has no digits to lose
@@ -108,44 +106,6 @@ def _split(x):
     shifted = x * 134_217_729.0  # 2^27 + 1 cuts the 53 bits in two halves
     high = shifted - (shifted - x)
     return high, x - high
-
-
-def places(lead, size):
-    """Yield index tuples into axes `lead` of items of `size` elements: about BLOCK at a time."""
-    if not lead:
-        yield ()
-        return
-    cut = len(lead) - 1
-    while cut > 0 and size * lead[cut] <= BLOCK:
-        size *= lead[cut]
-        cut -= 1
-    step = max(1, BLOCK // size)
-    for outer in np.ndindex(*lead[:cut]):
-        for start in range(0, lead[cut], step):
-            yield (*outer, slice(start, start + step))
-
-
-def row_blocks(arrays):
-    """Yield (place, blocks): a few whole rows of each array, the symbols on the first axis.
-
-    They are in float64, but for rows that are longer than a block.
-    """
-    *lead, size = arrays[0].shape
-    for place in places(lead, size):
-        blocks = [a[place].reshape(-1, size).T for a in arrays]
-        if size <= BLOCK:
-            order = "C" if size <= SHORT else "K"
-            blocks = [np.asarray(x, np.float64, order) for x in blocks]
-        yield place, blocks
-
-
-def sum_symbols(terms, *blocks):
-    """Add terms(*blocks) over the symbols, in float64 and in chunks of at most BLOCK symbols."""
-    if len(blocks[0]) <= BLOCK:
-        return terms(*blocks).sum(axis=0)
-    chunks = [slice(i, i + BLOCK) for i in range(0, len(blocks[0]), BLOCK)]
-    parts = [terms(*(np.asarray(x[c], np.float64) for x in blocks)).sum(axis=0) for c in chunks]
-    return np.array([math.fsum(sums) for sums in zip(*parts, strict=True)])
 
 
 def probability_sums(p):

@@ -11,6 +11,7 @@ import numpy as np
 
 from kl_course import _accurate as accurate
 from kl_course import _validation as validation
+from kl_course._blocks import by_rows, places, sum_symbols
 
 
 def entropy(p, *, base=None, axis=-1):
@@ -284,7 +285,7 @@ def mutual_information(p_xy, *, base=None):
         raise ValueError(f"p_xy has shape {joint.shape}; expected a table of two axes or more")
     *lead, rows, columns = joint.shape
     result = np.empty(lead, validation.result_dtype(joint))
-    for place in accurate.places(lead, rows * columns):
+    for place in places(lead, rows * columns):
         result[place] = _dependence(joint[place], joint) / unit
     return result[()]
 
@@ -301,7 +302,7 @@ def _dependence(tables, joint):
 
     def sums(terms, axis):
         dependence = partial(accurate.dependence_terms, terms)
-        return _by_rows(partial(accurate.sum_symbols, dependence), arrays, axis)
+        return by_rows(partial(sum_symbols, dependence), arrays, axis)
 
     # KL of the joint from the product, less what the rounding of the marginals adds to it: their
     # own KL, to second order in the surplus that they leave in each row and column.
@@ -355,10 +356,10 @@ def bernoulli_kl(p, q, *, base=None):
         for name, x, block in zip("pq", (p, q), blocks, strict=True):
             if not (block.min() >= 0 and block.max() <= 1):
                 validation.refuse_values(name, x, low=0, high=1)
-        return accurate.sum_symbols(both_outcomes, *blocks)
+        return sum_symbols(both_outcomes, *blocks)
 
     p, q = validation.broadcast(p=p, q=q)
-    return _by_rows(rows, {"p": p[..., None], "q": q[..., None]}, base=base)  # rows of one symbol
+    return by_rows(rows, {"p": p[..., None], "q": q[..., None]}, base=base)  # rows of one symbol
 
 
 def kl_from_logits(logits_p, logits_q, *, temperature=1.0, base=None, axis=-1):
@@ -415,7 +416,7 @@ def kl_from_logits(logits_p, logits_q, *, temperature=1.0, base=None, axis=-1):
         return accurate.logit_divergences(*blocks, temperature)
 
     axis = validation.symbol_axis(axis, **arrays)
-    return _by_rows(rows, arrays, axis, base)
+    return by_rows(rows, arrays, axis, base)
 
 
 def _divergence(terms, p, q, base, axis, at_most=np.inf):
@@ -439,16 +440,4 @@ def _of_distributions(function, base, axis, at_most=np.inf, **inputs):
                 validation.refuse_distribution(name, x, (axis,))
         return function(*blocks, *totals)
 
-    return _by_rows(rows, arrays, axis, base, at_most)
-
-
-def _by_rows(function, arrays, axis=-1, base=None, at_most=np.inf):
-    """Apply `function` to blocks of whole rows of the broadcast arrays; nats in, `base` out."""
-    unit = validation.log_base(base)
-    views = [np.moveaxis(a, axis, -1) for a in validation.broadcast(**arrays)]
-    result = np.empty(views[0].shape[:-1], validation.result_dtype(*arrays.values()))
-    with np.errstate(all="ignore"):  # zeros and infinities are the functions' business
-        for place, blocks in accurate.row_blocks(views):
-            nats = np.minimum(function(*blocks), at_most)
-            result[place] = (nats / unit).reshape(result[place].shape)
-    return result[()]
+    return by_rows(rows, arrays, axis, base, at_most)
