@@ -51,10 +51,13 @@ def broadcast(**arrays):
     try:
         return np.broadcast_arrays(*arrays.values())
     except ValueError:
-        shapes = " and ".join(f"{name} of shape {a.shape}" for name, a in arrays.items())
-        raise ValueError(
-            f"{shapes} do not broadcast; expected equal shapes, or sizes of 1"
-        ) from None
+        refuse_shapes(**arrays)
+
+
+def refuse_shapes(**arrays):
+    """Say that the named arrays do not broadcast."""
+    shapes = " and ".join(f"{name} of shape {a.shape}" for name, a in arrays.items())
+    raise ValueError(f"{shapes} do not broadcast; expected equal shapes, or sizes of 1") from None
 
 
 def symbol_axis(axis, **arrays):
@@ -104,14 +107,16 @@ def refuse_distribution(name, array, axes):
 
 def refuse_values(name, array, *, low=-math.inf, high=math.inf, allowed=math.nan):
     """Refuse the first entry that is NaN, infinite or outside [low, high]; `allowed` passes."""
-    bad = ~(np.isfinite(array) & (array >= low) & (array <= high) | (array == allowed))
+    valid = np.isfinite(array) & (array >= low) & (array <= high) | (array == allowed)
+    expected = "a probability from 0 to 1" if low == 0 else "a finite number, or -inf"
+    refuse_where(name, array, ~valid, f"{expected}: mask or repair it before the call")
+
+
+def refuse_where(name, array, bad, expected):
+    """Refuse the first entry where `bad` is true, and say what was expected, with a remedy."""
     if bad.any():
         index = np.unravel_index(np.argmax(bad), bad.shape)
-        expected = "a probability from 0 to 1" if low == 0 else "a finite number, or -inf"
-        raise ValueError(
-            f"{_place(name, index)} is {array[index]}; expected {expected}: "
-            "mask or repair it before the call"
-        )
+        raise ValueError(f"{_place(name, index)} is {array[index]}; expected {expected}")
 
 
 def refuse_logits(name, array, axis):
@@ -123,6 +128,107 @@ def refuse_logits(name, array, axis):
     raise ValueError(
         f"{_place(name, place)} is -inf for all symbols; expected at least one finite logit"
     )
+
+
+def finite(name, values):
+    """Return `values` as an array of finite numbers."""
+    array = real_array(name, values)
+    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        expected = "a finite number: mask or repair it before the call"
+        refuse_where(name, array, ~np.isfinite(array), expected)
+    return array
+
+
+def standard_deviation(name, values):
+    """Return `values` as an array of positive finite numbers."""
+    array = finite(name, values)
+    if not array.min() > 0:
+        refuse_where(name, array, array <= 0, "a standard deviation above 0, not its logarithm")
+    return array
+
+
+def covariance(name, values):
+    """Return `values` as symmetric matrices, with their lower Cholesky factors in float64."""
+    array = finite(name, values)
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected square matrices, (..., d, d): "
+            "np.diag makes one of d variances"
+        )
+    flipped = np.swapaxes(array, -1, -2)
+    variances = np.abs(np.diagonal(array, axis1=-2, axis2=-1).astype(np.float64))
+    if not np.array_equal(array, flipped):
+        refuse_asymmetric(name, array, flipped, np.sqrt(variances))
+        array = array / 2 + flipped / 2
+    try:
+        factors = np.linalg.cholesky(array.astype(np.float64, copy=False))
+    except np.linalg.LinAlgError:
+        refuse_indefinite(name, array)
+    pivots = np.square(np.diagonal(factors, axis1=-2, axis2=-1))
+    if not (pivots > array.shape[-1] * np.finfo(np.float64).eps * variances).all():
+        refuse_indefinite(name, array)  # what is left of such a pivot is rounding
+    return array, factors
+
+
+def refuse_asymmetric(name, array, flipped, scale):
+    """Say which entry differs from its mirror image, and by how much, if that is no rounding."""
+    tolerance = 1e-5 if result_dtype(array) is np.float32 else 1e-8
+    apart = np.abs(np.subtract(array, flipped, dtype=np.float64))
+    excess = apart - tolerance * scale[..., :, None] * scale[..., None, :]
+    if excess.max() > 0:
+        index = np.unravel_index(np.argmax(excess), excess.shape)
+        mirror = *index[:-2], index[-1], index[-2]
+        raise ValueError(
+            f"{_place(name, index)} is {array[index]}, but {_place(name, mirror)} is "
+            f"{array[mirror]} ({apart[index]:.3g} apart); expected a symmetric matrix: if the "
+            "difference is rounding, average the matrix with its transpose"
+        )
+
+
+def refuse_indefinite(name, array):
+    """Say which matrix is not positive definite, or so nearly not that rounding hides it."""
+    smallest = np.linalg.eigvalsh(array.astype(np.float64, copy=False))[..., 0]
+    index = np.unravel_index(np.argmin(smallest), smallest.shape)
+    raise ValueError(
+        f"{_place(name, index)} is not positive definite: its smallest eigenvalue is "
+        f"{smallest[index]:.3g}; expected it to be above 0 by more than rounding: drop coordinates "
+        "that depend on others, use more samples than coordinates, or add a small multiple of the "
+        "identity"
+    ) from None
+
+
+def same_dimension(**arrays):
+    """Return d, the size of the last axis that all arrays share; single numbers fit any d."""
+    sizes = {a.shape[-1] for a in arrays.values() if a.ndim}
+    if len(sizes) == 1:
+        return sizes.pop()
+    shapes = ", ".join(f"{name} has shape {a.shape}" for name, a in arrays.items())
+    raise ValueError(f"{shapes}; expected d coordinates on the last axis of each, with one d")
+
+
+def counts(name, values):
+    """Return `values` as whole numbers from 0, with some that are positive on each last axis."""
+    array = finite(name, values)
+    expected = "a whole number from 0: for probabilities there is entropy()"
+    refuse_where(name, array, (array < 0) | (array != np.floor(array)), expected)
+    if array.ndim == 0:
+        raise ValueError(f"{name} is {array}, a single number; expected a count for each symbol")
+    empty = ~array.any(axis=-1)
+    if empty.any():
+        index = np.unravel_index(np.argmax(empty), empty.shape)
+        raise ValueError(f"{_place(name, index)} has no counts but zeros; expected at least one")
+    return array
+
+
+def sample_matrix(name, values):
+    """Return `values` as finite samples in float64, of shape (n, d)."""
+    array = finite(name, values)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected (n, d), a row for each sample: "
+            "samples[:, None] makes it of n numbers"
+        )
+    return array.astype(np.float64, copy=False)
 
 
 def _place(name, index):
