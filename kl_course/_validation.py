@@ -143,7 +143,8 @@ def standard_deviation(name, values):
     """Return `values` as an array of positive finite numbers."""
     array = finite(name, values)
     if not array.min() > 0:
-        refuse_where(name, array, array <= 0, "a standard deviation above 0, not its logarithm")
+        expected = "a standard deviation above 0: np.exp makes one of its logarithm"
+        refuse_where(name, array, array <= 0, expected)
     return array
 
 
@@ -186,14 +187,21 @@ def refuse_asymmetric(name, array, flipped, scale):
 
 
 def refuse_indefinite(name, array):
-    """Say which matrix is not positive definite, or so nearly not that rounding hides it."""
-    smallest = np.linalg.eigvalsh(array.astype(np.float64, copy=False))[..., 0]
+    """Say which matrix is not positive definite, or so nearly not that rounding hides it.
+
+    The correlations tell which: they are free of the units, which make eigenvalues small or large.
+    """
+    array = array.astype(np.float64, copy=False)
+    scale = np.sqrt(np.abs(np.diagonal(array, axis1=-2, axis2=-1)))
+    scale = np.where(scale > 0, scale, 1.0)
+    correlations = array / scale[..., :, None] / scale[..., None, :]
+    smallest = np.linalg.eigvalsh(correlations)[..., 0]
     index = np.unravel_index(np.argmin(smallest), smallest.shape)
     raise ValueError(
         f"{_place(name, index)} is not positive definite: its smallest eigenvalue is "
-        f"{smallest[index]:.3g}; expected it to be above 0 by more than rounding: drop coordinates "
-        "that depend on others, use more samples than coordinates, or add a small multiple of the "
-        "identity"
+        f"{np.linalg.eigvalsh(array[index])[0]:.3g}; expected it to be above 0 by more than "
+        "rounding: drop coordinates that depend on others, use more samples than coordinates, or "
+        "add a small multiple of the identity"
     ) from None
 
 
@@ -203,7 +211,10 @@ def same_dimension(**arrays):
     if len(sizes) == 1:
         return sizes.pop()
     shapes = ", ".join(f"{name} has shape {a.shape}" for name, a in arrays.items())
-    raise ValueError(f"{shapes}; expected d coordinates on the last axis of each, with one d")
+    raise ValueError(
+        f"{shapes}; expected vectors with equally many coordinates on the last axis: "
+        "np.broadcast_to repeats a coordinate"
+    )
 
 
 def counts(name, values):

@@ -198,8 +198,8 @@ def _returned(name, function, samples, remedy="mend the function", shape=()):
         want in (-1, size) for size, want in zip(values.shape, expected, strict=True)
     )
     if not fits:
-        wanted = ", ".join("parameters" if size == -1 else str(size) for size in expected)
-        raise ValueError(f"{name} has shape {values.shape}; expected ({wanted})")
+        wanted = str(expected).replace("-1", "parameters")
+        raise ValueError(f"{name} has shape {values.shape}; expected {wanted}")
     validation.refuse_where(name, values, ~np.isfinite(values), f"a finite number: {remedy}")
     return values.astype(np.float64, copy=False)
 
@@ -274,7 +274,7 @@ def knn_kl(samples_p, samples_q, *, k=5, base=None):
     ----------
     samples_p, samples_q : array_like
         Independent samples, of shapes (n, d) and (m, d). Each distance is computed: time grows as
-        n (n + m) d, memory does not.
+        n (n + m) d, memory does not. A sample in both sets lowers the estimate.
     k : int
         Which neighbour, from 1 to the smaller of n - 1 and m. A larger k lowers the variance and
         raises the bias.

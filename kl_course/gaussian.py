@@ -216,16 +216,14 @@ def mvn_kl(*, mean_p, cov_p, mean_q, cov_q, base=None):
     def full(matrices):
         return np.broadcast_to(matrices, (*lead, d, matrices.shape[-1]))
 
+    factor_p, factor_q = full(factor_p), full(factor_q)
+    difference = full(np.subtract(cov_p, cov_q, dtype=np.float64))
     shift = np.broadcast_to(np.subtract(mean_p, mean_q, dtype=np.float64), (*lead, d))
-    ratio = _solve(full(factor_q), np.concatenate([full(factor_p), shift[..., None]], axis=-1))
-    below, z = np.tril(ratio[..., :d], -1), ratio[..., d]
-    nats = _spread_terms(_diagonal(factor_p), _diagonal(factor_q)).sum(axis=-1)
-    nats = np.asarray(nats + np.square(below).sum(axis=(-2, -1)) / 2)
-    close = nats < NEARLY_EQUAL
-    if close.any():
-        difference = full(np.subtract(cov_p, cov_q, dtype=np.float64))
-        nats[close] = _nearly_equal_covariances(full(factor_q)[close], difference[close])
-    return _in_unit(nats + np.square(z).sum(axis=-1) / 2, base, *given.values())
+    with np.errstate(over="ignore"):
+        z = _solve(factor_q, shift[..., None].copy())
+        nats = _covariance_terms(factor_p, factor_q, difference)
+        nats = nats + np.square(z).sum(axis=(-2, -1)) / 2
+        return _in_unit(nats, base, *given.values())
 
 
 def _in_unit(nats, base, *inputs):
@@ -263,14 +261,22 @@ def _spread_terms(std_p, std_q):
     return accurate.near_or(lambda: x - accurate.log_ratio(std_p, std_q), 1.0, ratio, x) + x * x / 2
 
 
-def _nearly_equal_covariances(factor_q, difference):
-    """KL of N(0, S_p) from N(0, S_q): half the sum of e - log(1 + e).
+def _covariance_terms(factor_p, factor_q, difference):
+    """KL of N(0, S_p) from N(0, S_q), given the Cholesky factors of both and S_p - S_q.
 
-    e are the eigenvalues of L^-1 (S_p - S_q) L^-T, with S_q = L L^T.
+    L_q^-1 L_p has the ratios of the standard deviations on its diagonal, and its other entries
+    count as shifts do. Where both are nearly equal, the eigenvalues e of L_q^-1 (S_p - S_q) L_q^-T
+    keep more digits: half the sum of e - log(1 + e).
     """
-    half = _solve(factor_q, difference)
-    e = np.linalg.eigvalsh(_solve(factor_q, np.swapaxes(half, -1, -2)))
-    return accurate.near_terms(1.0, e, e / (2 + e)).sum(axis=-1) / 2
+    below = np.tril(_solve(factor_q, factor_p.copy()), -1)
+    nats = _spread_terms(_diagonal(factor_p), _diagonal(factor_q)).sum(axis=-1)
+    nats = np.asarray(nats + np.square(below).sum(axis=(-2, -1)) / 2)
+    close = nats < NEARLY_EQUAL
+    if close.any():
+        half = _solve(factor_q[close], difference[close])
+        e = np.linalg.eigvalsh(_solve(factor_q[close], np.swapaxes(half, -1, -2)))
+        nats[close] = accurate.near_terms(1.0, e, e / (2 + e)).sum(axis=-1) / 2
+    return nats
 
 
 def _solve(factor, right):
