@@ -69,7 +69,7 @@ def normal_kl(*, mean_p, std_p, mean_q, std_q, base=None):
     -------
     float or ndarray
         One value for each entry: 0 where P equals Q, never negative, infinite only where the value
-        exceeds the largest float.
+        or the difference of the means exceeds the largest float.
 
     Raises
     ------

@@ -101,6 +101,41 @@ def kl_from_logits(logits_p, logits_q, temperature=1.0):
         return mp.fsum(_kl_term(a, b) for a, b in zip(p, q, strict=True))
 
 
+def normal_entropy(std):
+    return (mp.log(2 * mp.pi) + 1) / 2 + mp.log(mp.mpf(float(std)))
+
+
+def normal_kl(mean_p, std_p, mean_q, std_q):
+    """KL(N(mean_p, std_p^2) || N(mean_q, std_q^2)) of four numbers."""
+    mean_p, std_p, mean_q, std_q = _mpf([mean_p, std_p, mean_q, std_q])
+    ratio, shift = std_p / std_q, (mean_p - mean_q) / std_q
+    return (ratio**2 - 1 - 2 * mp.log(ratio) + shift**2) / 2
+
+
+def diag_normal_kl(mean_p, std_p, mean_q, std_q):
+    """KL of two vectors of independent normals."""
+    return mp.fsum(by_row(normal_kl, mean_p, std_p, mean_q, std_q))
+
+
+def mvn_entropy(cov):
+    cov = _matrix(cov)
+    return (cov.rows * (mp.log(2 * mp.pi) + 1) + mp.log(mp.det(cov))) / 2
+
+
+def mvn_kl(mean_p, cov_p, mean_q, cov_q):
+    """KL of two normals with full covariances: the textbook formula, with digits to spare."""
+    mean_p, mean_q = mp.matrix(_mpf(mean_p)), mp.matrix(_mpf(mean_q))
+    cov_p, cov_q = _matrix(cov_p), _matrix(cov_q)
+    precision, shift = cov_q**-1, mean_p - mean_q
+    trace = mp.fsum(a * b for a, b in zip(precision, cov_p.T, strict=True))
+    log_det = mp.log(mp.det(cov_q) / mp.det(cov_p))
+    return (trace - cov_p.rows + log_det + (shift.T * precision * shift)[0]) / 2
+
+
+def _matrix(rows):
+    return mp.matrix([_mpf(row) for row in rows])
+
+
 def by_row(function, *arrays, **options):
     """Apply a reference to each row of matrices, or to each matrix of stacks of them."""
     return [function(*rows, **options) for rows in zip(*arrays, strict=True)]
