@@ -1,7 +1,7 @@
 """Time and digits of kl_course beside those of the libraries that are installed.
 
 "make bench" prints the tables and writes them to build/bench with JSON and a figure;
-"make bench ARGS=--publish" puts them into docs/ as well. It takes about four minutes.
+"make bench ARGS=--publish" puts them into docs/ as well. It takes about five minutes.
 """
 
 import os
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from bench_libraries import OURS, PASSES, YARDSTICKS, libraries
 from tqdm import tqdm
 
 import kl_course as kc
@@ -41,18 +42,20 @@ from tests import reference  # noqa: E402
 BUILD = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "benchmark.md"
 MARKS = "<!-- results: make bench ARGS=--publish -->\n", "<!-- end of results -->\n"
-OURS = "kl_course"
-YARDSTICKS = "numpy copy", "numpy log"  # what reading and writing costs, and one log of each entry
+DELTA = 1e-6  # how much nearly equal inputs differ
 FEW_ROUNDINGS = 8  # an error of so many eps leaves no digit to gain
 SECONDS = 5.0  # of measurement for a case
 SHORTEST = 2e-3  # seconds: quicker calls are repeated within one reading of the clock
 ROUNDS = 5, 60  # at least, at most
 
-MEASURES = {
-    "KL": (kc.kl_divergence, reference.kl),
-    "entropy": (kc.entropy, reference.entropy),
-    "JS": (kc.js_divergence, reference.js),
-    "KL from logits": (kc.kl_from_logits, reference.kl_from_logits),
+REFERENCES = {
+    "KL": reference.kl,
+    "entropy": reference.entropy,
+    "JS": reference.js,
+    "KL from logits": reference.kl_from_logits,
+    "normal KL": reference.normal_kl,
+    "diagonal normal KL": reference.diag_normal_kl,
+    "full normal KL": reference.mvn_kl,
 }
 
 
@@ -65,15 +68,63 @@ class Case:
     inputs: str = "generic"
 
     def arrays(self):
-        """Return the inputs: one array for an entropy, else two."""
+        """Return the inputs: one array for an entropy, means and spreads for normals, else two."""
         rng = np.random.default_rng(0)
+        if self.inputs == "integers":
+            return mixed(rng, *independent_integers(rng, self.rows, self.size))
+        if "normal" in self.measure:
+            return self._normals(rng)
         if self.measure == "KL from logits":
             scale = 1e3 if self.inputs == "size 1e3" else 1.0
             return list(scale * rng.standard_normal((2, self.rows, self.size)).astype(self.dtype))
         p, q = (reference.random_rows(rng, self.rows, self.size) for _ in "pq")
         if self.inputs == "nearly equal":
-            q = reference.nearly_equal(rng, p, delta=1e-6)
+            q = reference.nearly_equal(rng, p, DELTA)
         return [x.astype(self.dtype) for x in ([p] if self.measure == "entropy" else [p, q])]
+
+    def _normals(self, rng):
+        draw = correlated if self.measure == "full normal KL" else independent
+        shape = (self.rows,) if self.measure == "normal KL" else (self.rows, self.size)
+        (mean_p, spread_p), (mean_q, spread_q) = (draw(rng, *shape) for _ in "pq")
+        if self.inputs == "nearly equal":
+            mean_q, spread_q = mean_p + DELTA * mean_q, spread_p * (1 + DELTA * spread_q)
+        return [mean_p, spread_p, mean_q, spread_q]
+
+    def exact(self, arrays):
+        """Return the reference's values of some rows, the first ones, of arrays()."""
+        if self.inputs == "integers":
+            unmixed = independent_integers(np.random.default_rng(0), self.rows, self.size)
+            return reference.by_row(reference.diag_normal_kl, *unmixed)
+        rows = 20 if self.measure == "full normal KL" else min(100, 10_000 // self.size)
+        return reference.by_row(REFERENCES[self.measure], *(x[:rows] for x in arrays))
+
+
+def independent(rng, *shape):
+    """Return means and standard deviations."""
+    return rng.standard_normal(shape), np.exp(rng.standard_normal(shape))
+
+
+def correlated(rng, rows, size):
+    """Return means, and covariances of twice as many samples as coordinates."""
+    samples = rng.standard_normal((rows, 2 * size, size))
+    return rng.standard_normal((rows, size)), samples.mT @ samples / (2 * size)
+
+
+def independent_integers(rng, rows, size):
+    """Return means and standard deviations of p and of q, all of them whole numbers."""
+    lowest = -200, 50, -200, 50
+    return [rng.integers(low, 200, (rows, size)).astype(float) for low in lowest]
+
+
+def mixed(rng, mean_p, std_p, mean_q, std_q):
+    """Multiply the coordinates by a matrix of whole numbers; return means and covariances.
+
+    Nothing is rounded, and KL stays what it was: with 500 coordinates mpmath would take hours.
+    """
+    size = mean_p.shape[-1]
+    matrix = np.rint(2.2 * np.sqrt(size) * np.eye(size) + rng.standard_normal((size, size)))
+    covs = [matrix * std[:, None, :] ** 2 @ matrix.T for std in (std_p, std_q)]
+    return [mean_p @ matrix.T, covs[0], mean_q @ matrix.T, covs[1]]
 
 
 SHAPES = [(1000, 10), (10_000, 1000), (1_000_000, 10)]
@@ -88,113 +139,16 @@ CASES += [Case("JS", *shape) for shape in SHAPES]
 CASES += [Case("JS", *shape, inputs="nearly equal") for shape in SHAPES[1:]]
 CASES += [Case("KL from logits", *shape) for shape in SHAPES]
 CASES += [Case("KL from logits", *SHAPES[2], inputs="size 1e3")]
-
-
-# The libraries: name -> (converter of the inputs, outside the measured time; functions along the
-# last axis, by measure). Each function is what a user of that library writes.
-
-
-def numpy_only():
-    calls = [{m: ours for m, (ours, _) in MEASURES.items()}]
-    calls += [dict.fromkeys(MEASURES, lambda *arrays: arrays[0].copy())]
-    calls += [dict.fromkeys(MEASURES, lambda *arrays: np.log(arrays[0]))]
-    return {name: (np.asarray, c) for name, c in zip((OURS, *YARDSTICKS), calls, strict=True)}
-
-
-def scipy():
-    from scipy import special, stats
-    from scipy.spatial.distance import jensenshannon
-
-    def entropy(*arrays):
-        return stats.entropy(*arrays, axis=-1)
-
-    def js(p, q):
-        return jensenshannon(p, q, axis=-1) ** 2
-
-    return {
-        "scipy.stats": (np.asarray, {"KL": entropy, "entropy": entropy}),
-        "scipy.spatial": (np.asarray, {"JS": js}),
-        "scipy.special": (np.asarray, _from_parts(np, special, special.log_softmax)),
-    }
-
-
-def jax():
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-
-    def compiled(function):
-        function = jax.jit(function)
-        return lambda *arrays: function(*arrays).block_until_ready()
-
-    functions = _from_parts(jax.numpy, jax.scipy.special, jax.nn.log_softmax)
-    return {"jax": (jax.numpy.asarray, {m: compiled(f) for m, f in functions.items()})}
-
-
-def _from_parts(xp, special, log_softmax):
-    def kl(p, q):
-        return special.rel_entr(p, q).sum(axis=-1)
-
-    def entropy(p):
-        return special.entr(p).sum(axis=-1)
-
-    def js(p, q):
-        m = (p + q) / 2
-        return (kl(p, m) + kl(q, m)) / 2
-
-    def logits(a, b):
-        log_p, log_q = log_softmax(a, axis=-1), log_softmax(b, axis=-1)
-        return (xp.exp(log_p) * (log_p - log_q)).sum(axis=-1)
-
-    return {"KL": kl, "entropy": entropy, "JS": js, "KL from logits": logits}
-
-
-def torch():
-    import torch
-    from torch.distributions import Categorical, kl_divergence
-    from torch.nn.functional import kl_div, log_softmax
-
-    torch.set_num_threads(1)
-    functional = {
-        "KL": lambda p, q: kl_div(q.log(), p, reduction="none").sum(-1),
-        "KL from logits": lambda a, b: kl_div(
-            log_softmax(b, -1), log_softmax(a, -1), reduction="none", log_target=True
-        ).sum(-1),
-    }
-    distributions = {
-        "KL": lambda p, q: kl_divergence(Categorical(p), Categorical(q)),
-        "entropy": lambda p: Categorical(p).entropy(),
-        "KL from logits": lambda a, b: kl_divergence(Categorical(logits=a), Categorical(logits=b)),
-    }
-    return {
-        "torch.functional": (torch.from_numpy, functional),
-        "torch.distributions": (torch.from_numpy, distributions),
-    }
-
-
-def keras():
-    import tensorflow
-    from keras import losses, ops
-
-    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
-    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
-    functions = {
-        "KL": losses.kl_divergence,
-        "entropy": lambda p: losses.categorical_crossentropy(p, p),
-        "KL from logits": lambda a, b: losses.kl_divergence(ops.softmax(a), ops.softmax(b)),
-    }
-    return {"keras": (ops.convert_to_tensor, functions)}
-
-
-def libraries(loaders=(numpy_only, scipy, torch, keras, jax)):
-    """Return the installed libraries, and the names of those that are missing."""
-    installed, missing = {}, []
-    for load in loaders:
-        try:
-            installed |= load()
-        except ImportError:
-            missing.append(load.__name__)
-    return installed, missing
+CASES += [
+    Case(measure, *shape, inputs=inputs)
+    for measure, *shape in [
+        ("normal KL", 1_000_000, 1),
+        ("diagonal normal KL", 100_000, 64),
+        ("full normal KL", 1000, 16),
+    ]
+    for inputs in ("generic", "nearly equal")
+]
+CASES += [Case("full normal KL", 1, 500, inputs="integers")]
 
 
 # Measuring
@@ -203,8 +157,7 @@ def libraries(loaders=(numpy_only, scipy, torch, keras, jax)):
 def measure(case, installed, seconds=SECONDS):
     """Return milliseconds, quartiles of the ratio to kl_course, error and digits, by library."""
     arrays = case.arrays()
-    sample = [x[: min(100, 10_000 // case.size)] for x in arrays]
-    exact = reference.by_row(MEASURES[case.measure][1], *sample)
+    exact = case.exact(arrays)
     in_range = [i for i, value in enumerate(exact) if value > np.finfo(case.dtype).tiny]
     calls, results = {}, {}
     for name, (convert, functions) in installed.items():
@@ -214,7 +167,7 @@ def measure(case, installed, seconds=SECONDS):
         with np.errstate(all="ignore"):  # what becomes of log(0) shows in the digits
             values = np.asarray(calls[name]())  # the first call, which may compile
         results[name] = {}
-        if name not in YARDSTICKS:
+        if name not in PASSES:
             error = reference.relative_error(values[in_range], [exact[i] for i in in_range])
             results[name] = {"error": error, "digits": digits(error, case.dtype)}
     taken = interleaved(calls, seconds)
@@ -288,7 +241,7 @@ def import_times(seconds=10):
 
 def machine():
     """Describe what the numbers depend on."""
-    names = ("numpy", "scipy", "torch", "keras", "tensorflow", "jax")
+    names = ("numpy", "scipy", "torch", "keras", "tensorflow", "tensorflow_probability", "jax")
     loaded = {name: sys.modules[name].__version__ for name in names if name in sys.modules}
     system = f"{platform.system()} {platform.machine()}"
     return {"cores": os.cpu_count(), "system": system, "python": platform.python_version()} | loaded
@@ -321,7 +274,7 @@ def report(results):
 def table(cases):
     """Return a table of one measure: our milliseconds, the others' ratios (quartiles); digits."""
     names = list(cases[0]["results"])
-    rows = [["rows x symbols", "dtype", "inputs", *names], ["---"] * 3 + ["--:"] * len(names)]
+    rows = [["rows x size", "dtype", "inputs", *names], ["---"] * 3 + ["--:"] * len(names)]
     for case in cases:
         cells = [_cell(name, case["results"][name]) for name in names]
         rows += [[f"{case['rows']} x {case['size']}", case["dtype"], case["inputs"], *cells]]
@@ -350,7 +303,8 @@ def behind(cases):
     return lines
 
 
-COLORS = {OURS: "black", "scipy": "C0", "torch": "C1", "keras": "C2", "jax": "C3"}
+COLORS = {OURS: "black", "textbook": "gray", "scipy": "C0", "torch": "C1", "keras": "C2"}
+COLORS |= {"jax": "C3", "tfp": "C4"}
 
 
 def draw(cases):
@@ -359,8 +313,8 @@ def draw(cases):
     figure, panels = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(6.4, 3.8))
     cases = [case for case in cases if case["dtype"] == "float64"]
     names = dict.fromkeys(name for case in cases for name in case["results"])
-    names = [name for name in names if name not in YARDSTICKS]
-    for name, marker in zip(names, "*osD^vPX", strict=False):
+    names = [name for name in names if name not in PASSES]
+    for name, marker in zip(names, "*.osD^vPX<", strict=False):
         for panel, near in zip(panels, (False, True), strict=True):
             found = [c["results"].get(name) for c in cases if ("equal" in c["inputs"]) == near]
             x, y = [r["ratio"][1] for r in found if r], [r["digits"] for r in found if r]
