@@ -1,5 +1,6 @@
 """Tests of tools/course.py and tools/notebooks.py."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def isolated():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLBACKEND", "agg")  # as a user might have it
+        patch.setenv("KERAS_BACKEND", "jax")
+        patch.setenv("KERAS_HOME", "the user's")
         with course.isolated():
             yield
 
@@ -63,7 +66,10 @@ assert right.recv(1) == b"x"
 """
 
 SETTINGS = """
+import os
 import matplotlib.pyplot as plt
+assert os.environ["KERAS_BACKEND"] == "tensorflow"
+assert os.environ["KERAS_HOME"] != "the user's"
 assert "inline" in plt.get_backend()
 assert not get_ipython().history_manager.enabled
 assert "is_loopback" not in globals()
@@ -87,7 +93,7 @@ def test_course_reports_a_failing_cell_and_runs_the_other_notebooks(tmp_path, ca
     assert status == 1
     rows = {line.split()[0]: line.split() for line in printed.splitlines()[:4]}
     assert rows["bad"][3:] == ["1", "FAILED"]
-    assert rows["good"][3] == "9"
+    assert rows["good"][3] == "11"
     assert 30 < float(rows["good"][2]) < 2000
     assert (bad.read_bytes(), good.read_bytes()) == stored
 
@@ -262,69 +268,73 @@ def test_an_unknown_notebook_is_named():
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    """Point course.py to an empty project whose files define an environment."""
+def venv(tmp_path, monkeypatch):
+    """Point course.py to an empty project whose files define environments; return one to make."""
     for name in ("PYPROJECT", "CONSTRAINTS"):
         path = tmp_path / name
         path.write_text('requires-python = ">=3.11,<3.14"')
         monkeypatch.setattr(course, name, path)
-    monkeypatch.setattr(course, "VENV", tmp_path / "venv")
-    monkeypatch.setattr(course, "VENV_PYTHON", tmp_path / "venv" / "python")
-    monkeypatch.setattr(course, "STAMP", tmp_path / "venv" / "stamp")
-    return tmp_path
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    return tmp_path / "venv"
 
 
 def fake_run(commands, fail_at=""):
     def run(command, **_):
         commands.append([str(word) for word in command])
         if "venv" in command:
-            course.VENV.mkdir(exist_ok=True)
-            course.VENV_PYTHON.touch()
+            python = course.python_of(Path(command[-1]))
+            python.parent.mkdir(parents=True, exist_ok=True)
+            python.touch()
         if fail_at and fail_at in command:
             raise subprocess.CalledProcessError(1, command)
 
     return run
 
 
-def test_the_environment_is_made_once_and_again_when_its_definition_changes(project, monkeypatch):
+def make(venv):
+    course.make_environment(venv, "1 GB", "-e", ".[course]")
+
+
+def test_the_environment_is_made_once_and_again_when_its_definition_changes(venv, monkeypatch):
     commands = []
     monkeypatch.setattr(subprocess, "run", fake_run(commands))
-    assert not course.is_current()
-    course.make_environment()
-    assert course.is_current()
+    assert not course.is_current(venv)
+    make(venv)
+    assert course.is_current(venv)
     assert "venv" in commands[0]
-    assert commands[1][-4:] == ["-c", str(course.CONSTRAINTS), "-e", ".[course,test,docs]"]
+    assert commands[1][0] == str(course.python_of(venv))
+    assert commands[1][-4:] == ["-c", str(course.CONSTRAINTS), "-e", ".[course]"]
     for path in (course.CONSTRAINTS, course.PYPROJECT):
         path.write_text(path.read_text() + "\n")
-        assert not course.is_current()
-        course.make_environment()
-        assert course.is_current()
+        assert not course.is_current(venv)
+        make(venv)
+        assert course.is_current(venv)
     assert len(commands) == 4  # a complete environment is updated, not made anew
 
 
-def test_a_half_made_environment_is_not_current(project, monkeypatch):
+def test_a_half_made_environment_is_not_current(venv, monkeypatch):
     monkeypatch.setattr(subprocess, "run", fake_run([]))
-    course.make_environment()
+    make(venv)
     course.CONSTRAINTS.write_text("new")
     monkeypatch.setattr(subprocess, "run", fake_run([], fail_at="install"))
     with pytest.raises(subprocess.CalledProcessError):
-        course.make_environment()
-    assert course.VENV_PYTHON.exists()
-    assert not course.is_current()
+        make(venv)
+    assert course.python_of(venv).exists()
+    assert not course.is_current(venv)
     commands = []
     monkeypatch.setattr(subprocess, "run", fake_run(commands))
-    course.make_environment()
+    make(venv)
     assert "--clear" in commands[0]
 
 
 @pytest.mark.parametrize("current", [(2, 7), (3, 10), (3, 14)])
-def test_an_unsupported_python_is_told_what_to_do(project, monkeypatch, current):
+def test_an_unsupported_python_is_told_what_to_do(venv, monkeypatch, current):
     monkeypatch.setattr(sys, "version_info", current)
     with pytest.raises(SystemExit, match=r"needs Python 3.11 to 3.13; .* make PYTHON=python3.12"):
         course.check_python()
 
 
-def test_a_missing_venv_module_is_told_what_to_install(project, monkeypatch):
+def test_a_missing_venv_module_is_told_what_to_install(venv, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match=r"apt install python3.\d+-venv"):
         course.check_python()
@@ -351,6 +361,58 @@ def test_outputs_are_compared_under_the_constraints_only(monkeypatch, capsys):
     monkeypatch.setenv("CI", "true")
     assert course.test([]) == 1
     assert len(calls) == 2
+
+
+# The tests on other backends
+
+
+@pytest.fixture
+def backends(monkeypatch):
+    """Return what was run with which settings; tests fail on JAX."""
+    runs = []
+
+    def run(command, **_):
+        settings = {name: os.environ[name] for name in ("KERAS_BACKEND", "KERAS_HOME")}
+        runs.append((command[0], settings, command[1:]))
+        failed = settings["KERAS_BACKEND"] == "jax"
+        output = "....F\nassert 1 == 2\n1 failed\n" if failed else "....\n5 passed in 1 s\n"
+        return subprocess.CompletedProcess(command, int(failed), output)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(course, "is_current", lambda venv: True)
+    return runs
+
+
+def test_each_backend_runs_the_same_tests_in_its_environment(backends, capsys):
+    assert course.test_backends(["-k", "value"]) == 1
+    assert [settings["KERAS_BACKEND"] for _, settings, _ in backends] == list(course.BACKENDS)
+    assert [python for python, _, _ in backends] == [
+        course.python_of(venv) for venv in course.BACKENDS.values()
+    ]
+    commands = [command for _, _, command in backends]
+    assert commands[0] == commands[1] == commands[2]
+    assert commands[0][-3:] == ["tests/nn", "-k", "value"]
+    assert not any(os.path.exists(settings["KERAS_HOME"]) for _, settings, _ in backends)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        "tensorflow: 5 passed in 1 s",
+        "jax: ....F",
+        "assert 1 == 2",
+        "1 failed",
+        "torch: 5 passed in 1 s",
+    ]
+
+
+def test_the_environment_of_the_backends_is_made_once(backends, monkeypatch):
+    made = []
+    monkeypatch.setattr(course, "make_environment", lambda *arguments: made.append(arguments))
+    course.test_backends([])
+    assert made == []
+    monkeypatch.setattr(course, "is_current", lambda venv: False)
+    course.test_backends([])
+    ((venv, _, *packages),) = made
+    assert venv == course.BACKENDS["jax"] == course.BACKENDS["torch"] != course.VENV
+    assert packages == ["keras", "-e", ".[backends,test]"]
 
 
 # The files beside them

@@ -1,4 +1,4 @@
-"""Importing the package loads NumPy and little else."""
+"""Importing the package loads NumPy and little else; kl_course.nn is for those who ask for it."""
 
 import subprocess
 import sys

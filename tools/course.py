@@ -21,24 +21,40 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAMP = VENV / "kl_course.stamp"
+BACKENDS_VENV = ROOT / "build" / "backends"  # JAX and PyTorch
+COURSE = ["-e", ".[course,test,docs]"]  # what .venv holds
+BACKENDS = {"tensorflow": VENV, "jax": BACKENDS_VENV, "torch": BACKENDS_VENV}
 PYPROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
 START = "notebooks/00_start_here.ipynb"
 
 
-# The environment
+# The environments
+
+
+def python_of(venv):
+    """Return the path of an environment's Python."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def stamp_of(venv):
+    """Return the path of the file that says from what an environment was completed."""
+    return venv / "kl_course.stamp"
 
 
 def digest():
-    """Return the hash of the files that define the environment."""
+    """Return the hash of the files that define the environments."""
     return hashlib.sha256(PYPROJECT.read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
 
 
-def is_current():
-    """Tell whether .venv was completed from the present pyproject.toml and constraints.txt."""
-    return VENV_PYTHON.exists() and STAMP.is_file() and STAMP.read_text() == digest()
+def is_complete(venv):
+    """Tell whether an environment was once completed."""
+    return python_of(venv).exists() and stamp_of(venv).is_file()
+
+
+def is_current(venv):
+    """Tell whether it was completed from the present pyproject.toml and constraints.txt."""
+    return is_complete(venv) and stamp_of(venv).read_text() == digest()
 
 
 def supported_python():
@@ -64,29 +80,29 @@ def check_python():
         )
 
 
-def make_environment():
-    """Make .venv, or bring it up to date if it was complete before."""
-    complete = STAMP.is_file() and VENV_PYTHON.exists()
-    if not complete and not runs_inside():
+def make_environment(venv, size, *packages):
+    """Make an environment, or bring it up to date if it was complete before."""
+    name = venv.relative_to(ROOT).as_posix()
+    if not is_complete(venv) and not runs_inside(venv):
         check_python()
-        print("Making .venv: this takes a few minutes, once, and 2.7 GB on disk.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+        print(f"Making {name}: this takes a few minutes, once, and {size} on disk.", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
     else:
-        print("Updating .venv: pyproject.toml or constraints.txt has changed.", flush=True)
-    install()
+        print(f"Updating {name}: pyproject.toml or constraints.txt has changed.", flush=True)
+    install(venv, *packages)
 
 
-def install():
-    """Install the course into .venv; the stamp, written last, says that it is complete."""
-    STAMP.unlink(missing_ok=True)
-    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", CONSTRAINTS, "-e", ".[course,test,docs]"], cwd=ROOT, check=True)
-    STAMP.write_text(digest())
+def install(venv, *packages):
+    """Install packages into an environment; the stamp, written last, says that it is complete."""
+    stamp_of(venv).unlink(missing_ok=True)
+    pip = [python_of(venv), "-m", "pip", "install", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", CONSTRAINTS, *packages], cwd=ROOT, check=True)
+    stamp_of(venv).write_text(digest())
 
 
-def runs_inside():
-    """Tell whether this process runs in .venv."""
-    return Path(sys.prefix).resolve() == VENV.resolve()
+def runs_inside(venv):
+    """Tell whether this process runs in an environment."""
+    return Path(sys.prefix).resolve() == venv.resolve()
 
 
 def run(*command):
@@ -106,7 +122,7 @@ def run_module(*arguments):
 
 @contextmanager
 def isolated():
-    """Give the kernels the settings of tools/ipython (offline) and none of the user's own."""
+    """Give kernels and tests known settings, those of tools/ipython, and none of the user's own."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         shutil.copytree(ROOT / "tools" / "ipython", Path(scratch, "ipython"))
@@ -115,6 +131,8 @@ def isolated():
             os.environ[f"JUPYTER_{name}"] = str(Path(scratch, name))
         for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "MPLBACKEND"):
             os.environ.pop(name, None)
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ["KERAS_HOME"] = str(Path(scratch, "keras"))  # a keras.json may say otherwise
         try:
             yield
         finally:
@@ -200,6 +218,28 @@ def test_browser(arguments):
     return run_module("pytest", "-m", "browser", *arguments)
 
 
+def test_backends(arguments):
+    """Run the tests of kl_course.nn on TensorFlow, JAX and PyTorch, the last two apart from .venv.
+
+    Their environment has no TensorFlow: the package must do without.
+    """
+    if not is_current(BACKENDS_VENV):
+        make_environment(BACKENDS_VENV, "2 GB", "keras", "-e", ".[backends,test]")
+    # The settings above tests/nn load the tools for notebooks, which the second has not.
+    pytest = ["-m", "pytest", "-q", "--confcutdir=tests/nn", "tests/nn", *arguments]
+    status = 0
+    with isolated():
+        for backend, venv in BACKENDS.items():
+            print(f"{backend}: ", end="", flush=True)
+            os.environ["KERAS_BACKEND"] = backend
+            command = [python_of(venv), *pytest]
+            result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            status = status or result.returncode
+            lines = result.stdout.splitlines()
+            print(*(lines if result.returncode else lines[-1:]), sep="\n")
+    return status
+
+
 def bench(arguments):
     """Measure speed and digits beside other libraries."""
     return run(sys.executable, "tools/bench.py", *arguments)
@@ -220,7 +260,7 @@ def upgrade(arguments):
     compile_ = ["uv", "pip", "compile", *choice, PYPROJECT.name, "-o", CONSTRAINTS.name]
     status = run_module(*compile_, *arguments)
     if status == 0:
-        install()
+        install(VENV, *COURSE)
         status = run(sys.executable, __file__, "refresh")
         run("git", "diff", "--stat", "--", CONSTRAINTS.name, "notebooks")
     return status
@@ -233,6 +273,7 @@ TARGETS = {
     "refresh": refresh,
     "site": site,
     "test-browser": test_browser,
+    "test-backends": test_backends,
     "bench": bench,
     "format": format_code,
     "upgrade": upgrade,
@@ -249,10 +290,10 @@ def main():
     parser.add_argument("target", choices=TARGETS, metavar="TARGET")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the target")
     options = parser.parse_args()
-    if not is_current():
-        make_environment()
-    if not runs_inside():
-        return run(VENV_PYTHON, __file__, *sys.argv[1:])
+    if not is_current(VENV):
+        make_environment(VENV, "2.7 GB", *COURSE)
+    if not runs_inside(VENV):
+        return run(python_of(VENV), __file__, *sys.argv[1:])
     return TARGETS[options.target](options.arguments)
 
 
