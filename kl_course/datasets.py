@@ -112,6 +112,51 @@ def manual(language="English"):
     return "\n\n".join(json.loads(_read("manual.json"))[language])
 
 
+def digits(seed, train=1000):
+    """Return a random split of 1797 images of handwritten digits, 8 x 8 pixels each.
+
+    Parameters
+    ----------
+    seed : int
+        The split: the same seed gives the same images for training.
+    train : int
+        How many images are for training; the rest is for the test.
+
+    Returns
+    -------
+    x_train, x_test : ndarray, shape (images, 64)
+        Brightness of the pixels, row by row: multiples of 1/16 from 0 to 1, in float32.
+    y_train, y_test : ndarray, shape (images,)
+        The digits, integers from 0 to 9.
+
+    They come in the order ``x_train, y_train, x_test, y_test``.
+
+    Raises
+    ------
+    ValueError
+        If `train` does not leave at least one image on either side.
+
+    Notes
+    -----
+    From scikit-learn: the test set of E. Alpaydin and C. Kaynak (1998), "Optical Recognition of
+    Handwritten Digits", doi:10.24432/C50P49, CC BY 4.0.
+
+    Examples
+    --------
+    >>> x_train, y_train, x_test, y_test = digits(seed=0)
+    >>> x_train.shape, x_test.shape
+    ((1000, 64), (797, 64))
+    """
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    if not 0 < train < len(x):
+        raise ValueError(f"train is {train!r}; expected a whole number from 1 to {len(x) - 1}")
+    x = (x / 16).astype(np.float32)
+    order = np.random.default_rng(seed).permutation(len(x))
+    return x[order[:train]], y[order[:train]], x[order[train:]], y[order[train:]]
+
+
 def letters_only(text):
     """Return the letters of a text as lower-case a-z, and nothing else.
 

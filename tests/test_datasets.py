@@ -7,9 +7,11 @@ from importlib import resources
 import numpy as np
 import pytest
 from scipy.stats import entropy
+from sklearn.datasets import load_digits
 
 from kl_course.datasets import (
     LANGUAGES,
+    digits,
     english_text,
     letter_frequencies,
     letters_only,
@@ -149,6 +151,39 @@ def test_manual_of_an_unknown_language():
     message = "language='Latin' has no manual; choose one of English, German, "
     with pytest.raises(ValueError, match=re.escape(message)):
         manual("Latin")
+
+
+def test_digits_are_split_without_loss():
+    x_train, y_train, x_test, y_test = digits(seed=0)
+    assert (x_train.shape, x_test.shape) == ((1000, 64), (797, 64))
+    x, y = np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test])
+    everything, labels = load_digits(return_X_y=True)
+    rows = sorted(map(tuple, np.column_stack([16 * x, y])))
+    assert rows == sorted(map(tuple, np.column_stack([everything, labels])))
+    assert x.dtype == np.float32
+    assert (x.min(), x.max()) == (0, 1)
+
+
+def test_digits_keep_their_labels():
+    x_train, y_train, x_test, y_test = digits(seed=3)
+    means = np.stack([x_train[y_train == digit].mean(axis=0) for digit in range(10)])
+    nearest = ((x_test[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == y_test).mean() > 0.85
+
+
+def test_digits_depend_on_the_seed_alone():
+    first, again, other = digits(seed=1), digits(seed=1), digits(seed=2)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first[1], other[1])
+    np.testing.assert_array_equal(digits(seed=1, train=50)[0], first[0][:50])
+
+
+@pytest.mark.parametrize("train", [0, -1, 1797, 2000])
+def test_digits_need_an_image_on_either_side(train):
+    message = f"train is {train}; expected a whole number from 1 to 1796"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        digits(seed=0, train=train)
 
 
 @pytest.mark.parametrize(
