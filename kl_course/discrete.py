@@ -1,8 +1,9 @@
 """Entropy, KL divergence and their relatives for probability vectors.
 
 The direction is the same everywhere: f(p, q) is the divergence *of p from q*, KL(P ‖ Q).
-All results are in nats unless `base` says otherwise, and are those of the exactly normalised
-vectors: a sum that misses 1 by rounding costs no digits. Larger errors in the input are refused.
+All results are in nats unless `base` says otherwise (a base below 1 turns the sign), and are those
+of the exactly normalised vectors: a sum that misses 1 by rounding costs no digits. Larger errors in
+the input are refused.
 """
 
 from functools import partial

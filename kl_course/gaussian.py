@@ -5,7 +5,8 @@ dimensions have a covariance matrix `cov`. Arguments are named, since their orde
 up: p is the first distribution of KL(P ‖ Q), q the second.
 
 Near equality the textbook formulas subtract numbers of size 1 to leave almost nothing. Here each
-is a sum of non-negative terms that start from the differences p - q, which are exact.
+is a sum of non-negative terms that start from the differences p - q: between floats within a factor
+of two these are exact. (In a `base` below 1, values are negative: its logarithm is.)
 """
 
 import numpy as np
@@ -150,7 +151,8 @@ def mvn_entropy(cov, *, base=None):
     Raises
     ------
     ValueError
-        If a matrix is not square, not symmetric or not positive definite, or `base` is invalid.
+        If a matrix has an entry that is NaN or infinite, is not square, not symmetric (up to
+        rounding) or not positive definite, or `base` is invalid.
 
     References
     ----------
@@ -184,15 +186,14 @@ def mvn_kl(*, mean_p, cov_p, mean_q, cov_q, base=None):
     Returns
     -------
     float or ndarray
-        One value for each pair of distributions. Its relative error is about the rounding unit
-        times the condition number of the covariances, also where they nearly agree.
+        One value for each pair of distributions. Its relative error is at most about the rounding
+        unit times the condition number of the covariances, also where they nearly agree.
 
     Raises
     ------
     ValueError
-        If a mean is NaN or infinite, a matrix is not square, not symmetric (up to rounding) or not
-        positive definite, the numbers of coordinates differ, the leading axes do not broadcast, or
-        `base` is invalid.
+        As for `mvn_entropy`, and if a mean is NaN or infinite, the numbers of coordinates differ
+        or the leading axes do not broadcast.
 
     References
     ----------
@@ -252,7 +253,7 @@ def _sum_coordinates(arrays, base):
 
 def _normal_terms(mean_p, std_p, mean_q, std_q):
     z = (mean_p - mean_q) / std_q
-    return _spread_terms(std_p, std_q) + z * z / 2
+    return _spread_terms(std_p, std_q) + z * (z / 2)
 
 
 def _spread_terms(std_p, std_q):
@@ -264,9 +265,9 @@ def _spread_terms(std_p, std_q):
 def _covariance_terms(factor_p, factor_q, difference):
     """KL of N(0, S_p) from N(0, S_q), given the Cholesky factors of both and S_p - S_q.
 
-    L_q^-1 L_p has the ratios of the standard deviations on its diagonal, and its other entries
-    count as shifts do. Where both are nearly equal, the eigenvalues e of L_q^-1 (S_p - S_q) L_q^-T
-    keep more digits: half the sum of e - log(1 + e).
+    L_q^-1 L_p has on its diagonal the ratios of the standard deviations that each coordinate has
+    given those before it; its other entries count as shifts do. Where both are nearly equal, the
+    eigenvalues e of L_q^-1 (S_p - S_q) L_q^-T keep more digits: half the sum of e - log(1 + e).
     """
     below = np.tril(_solve(factor_q, factor_p.copy()), -1)
     nats = _spread_terms(_diagonal(factor_p), _diagonal(factor_q)).sum(axis=-1)

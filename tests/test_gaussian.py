@@ -136,6 +136,7 @@ EXTREMES = {
     "subnormal": (0, 3.5e-323, 1.5e-323, 1e-323),
     "a large mean, a small shift": (1e15 + 1, 1, 1e15, 1),
     "means of opposite sign": (1e-3, 1, -1e-19, 1),
+    "just below the largest float": (1.6e154, 1, 0, 1),
 }
 
 
