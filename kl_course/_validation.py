@@ -40,6 +40,15 @@ def check_temperature(temperature):
         raise ValueError(f"temperature is {temperature}; expected a finite number above 0")
 
 
+def number_from_zero(name, value):
+    """Return `value` as a float; refuse what is not one finite number from 0."""
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+        raise ValueError(f"{name} is {value!r}; expected one number from 0")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; expected a finite number from 0")
+    return float(value)
+
+
 def result_dtype(*arrays):
     """Return float32 if all inputs are float32 (or float16), else float64."""
     single = all(a.dtype.kind == "f" and a.dtype.itemsize <= 4 for a in arrays)

@@ -1,4 +1,4 @@
-"""KL divergence in neural networks: losses for Keras 3.
+"""KL divergence in neural networks: losses and a variational auto-encoder for Keras 3.
 
 The code is written in `keras.ops`, so that TensorFlow (the default), JAX and PyTorch run it alike:
 the environment variable KERAS_BACKEND chooses among them before the import.
@@ -46,6 +46,19 @@ if "keras" not in sys.modules:
             name=error.name,
         ) from error
 
-from kl_course.nn.losses import ConfidencePenalty, KLFromLogits, check_targets  # noqa: E402
+from kl_course.nn.losses import (  # noqa: E402
+    ConfidencePenalty,
+    ConsistencyLoss,
+    KLFromLogits,
+    check_targets,
+)
+from kl_course.nn.vae import VAE, Sampling  # noqa: E402
 
-__all__ = ["ConfidencePenalty", "KLFromLogits", "check_targets"]
+__all__ = [
+    "VAE",
+    "ConfidencePenalty",
+    "ConsistencyLoss",
+    "KLFromLogits",
+    "Sampling",
+    "check_targets",
+]

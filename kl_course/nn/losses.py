@@ -43,7 +43,8 @@ def _kl_from_targets(targets, log_q):
     return kl(targets, ops.log(ops.where(targets > TINY, targets, 1.0)), log_q)
 
 
-def _full_precision(*tensors):
+def full_precision(*tensors):
+    """Return the tensors in float32 or, if they are, in float64: half precision is raised."""
     halves = ("float16", "bfloat16")
     dtypes = [keras.backend.standardize_dtype(x.dtype) for x in tensors]
     return [
@@ -123,7 +124,7 @@ class KLFromLogits(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Return KL of each target from each prediction."""
         _check_shapes(y_true, y_pred, PROBABILITIES)
-        targets, logits = _full_precision(y_true, y_pred)
+        targets, logits = full_precision(y_true, y_pred)
         return _kl_from_targets(targets, log_probabilities(logits, self.temperature))
 
     def get_config(self):
@@ -176,13 +177,12 @@ class ConfidencePenalty(keras.losses.Loss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        _check_weight(weight)
-        self.weight = float(weight)
+        self.weight = validation.number_from_zero("weight", weight)
 
     def call(self, y_true, y_pred):
         """Return the penalised KL of each target from each prediction."""
         _check_shapes(y_true, y_pred, PROBABILITIES)
-        targets, logits = _full_precision(y_true, y_pred)
+        targets, logits = full_precision(y_true, y_pred)
         log_q = log_probabilities(logits)
         log_u = -math.log(logits.shape[-1])
         return _kl_from_targets(targets, log_q) + self.weight * kl(ops.exp(log_q), log_q, log_u)
@@ -247,7 +247,7 @@ class ConsistencyLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Return the divergence of each clean prediction from the perturbed one."""
         _check_shapes(y_true, y_pred, "clean logits and perturbed logits of the same inputs")
-        clean, perturbed = _full_precision(y_true, y_pred)
+        clean, perturbed = full_precision(y_true, y_pred)
         log_p = ops.stop_gradient(log_probabilities(clean))
         log_q = log_probabilities(perturbed)
         if self.kind == "mse":
@@ -257,13 +257,6 @@ class ConsistencyLoss(keras.losses.Loss):
     def get_config(self):
         """Return the arguments that make an equal loss."""
         return {**super().get_config(), "dtype": self.dtype, "kind": self.kind}
-
-
-def _check_weight(weight):
-    if np.ndim(weight) != 0 or np.asarray(weight).dtype.kind not in "iuf":
-        raise ValueError(f"weight is {weight!r}; expected one number from 0")
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"weight is {weight}; expected a finite number from 0")
 
 
 def check_targets(y):

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import kl_course as kc
-from kl_course.nn import ConfidencePenalty, KLFromLogits, check_targets
+from kl_course.nn import ConfidencePenalty, ConsistencyLoss, KLFromLogits, check_targets
 
 from .backend import BACKEND, gradient
 
@@ -32,6 +32,13 @@ def pairs(scale=3.0, dtype="float32", rows=200, classes=10):
     targets[::5] = np.eye(classes)[np.arange(rows)[::5] % classes]
     targets /= targets.sum(axis=-1, keepdims=True)
     return targets.astype(dtype), (scale * rng.standard_normal((rows, classes))).astype(dtype)
+
+
+def logit_pairs(scale=3.0, dtype="float32"):
+    """Return clean and perturbed logits."""
+    rng = np.random.default_rng(5)
+    clean = scale * rng.standard_normal((200, 10))
+    return clean.astype(dtype), (clean + scale / 3 * rng.standard_normal(clean.shape)).astype(dtype)
 
 
 def exact(targets, logits, temperature=1.0):
@@ -111,9 +118,40 @@ def test_confidence_penalty_differs_from_the_published_form_by_constants():
     np.testing.assert_allclose(values, published - constants, rtol=2e-6, atol=2e-6)
 
 
-def test_axes_before_the_last_are_kept():
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_consistency_is_the_kl_of_the_clean_prediction_from_the_perturbed_one(dtype, scale):
+    clean, perturbed = logit_pairs(scale, dtype)
+    values = value(ConsistencyLoss(reduction=None, dtype=dtype), clean, perturbed)
+    assert values.dtype == dtype
+    expected = kc.kl_from_logits(clean.astype(np.float64), perturbed.astype(np.float64))
+    # The logarithms have an error of some eps of their size.
+    tolerance = 20 * max(scale, 1) * np.finfo(dtype).eps
+    np.testing.assert_allclose(values, expected, rtol=tolerance, atol=1e-35)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_consistency_mse_is_the_mean_over_the_classes(scale):
+    clean, perturbed = logit_pairs(scale)
+    p, q = (softmax(z.astype(np.float64)) for z in (clean, perturbed))
+    values = value(ConsistencyLoss("mse", reduction=None), clean, perturbed)
+    np.testing.assert_allclose(values, np.mean((p - q) ** 2, axis=-1), atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["kl", "mse"])
+def test_an_unmoved_prediction_is_consistent(kind):
+    logits = logit_pairs(30.0)[0]
+    shifted = logits + np.float32(64)  # the same probabilities
+    for same in (logits, shifted):
+        values = value(ConsistencyLoss(kind, reduction=None), logits, same)
+        assert values.min() >= 0
+        assert values.max() < 1e-9
+
+
+@pytest.mark.parametrize("loss", [KLFromLogits, ConsistencyLoss])
+def test_axes_before_the_last_are_kept(loss):
     targets, logits = pairs()
-    loss = KLFromLogits(reduction=None)
+    loss = loss(reduction=None)
     values = value(loss, targets.reshape(20, 10, 10), logits.reshape(20, 10, 10))
     assert values.shape == (20, 10)
     np.testing.assert_allclose(values.ravel(), value(loss, targets, logits), rtol=1e-6)
@@ -170,6 +208,36 @@ def test_gradients_are_finite_differences_of_the_value(loss, function):
     np.testing.assert_allclose(gradients, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["kl", "mse"])
+def test_the_gradient_of_consistency_pulls_the_perturbed_side_alone(kind, dtype):
+    clean, perturbed = logit_pairs(dtype=dtype)
+    loss = ConsistencyLoss(kind, reduction=None, dtype=dtype)
+    p, q = (softmax(z.astype(np.float64)) for z in (clean, perturbed))
+    apart = q - p
+    chained = 2 / 10 * q * (apart - np.sum(apart * q, axis=-1, keepdims=True))
+    expected = {"kl": apart, "mse": chained}[kind]
+    eps = np.finfo(dtype).eps
+    gradients = gradient(lambda z: loss(clean, z), perturbed)
+    np.testing.assert_allclose(gradients, expected, rtol=50 * eps, atol=8 * eps)
+    # In a network both sides depend on the weights: only the perturbed one may count.
+    step = ops.convert_to_tensor(perturbed - clean)
+    shared = gradient(lambda z: loss(z, z + step), clean)
+    np.testing.assert_allclose(shared, expected, rtol=50 * eps, atol=8 * eps)
+
+
+def test_extreme_consistency_has_finite_values_and_gradients():
+    clean = np.array([[1e3, -1e3, 0.0], [0.0, 0.0, -np.inf], [0.0, 0.0, 0.0]], "float32")
+    perturbed = np.array([[-1e3, 1e3, 0.0], [1.0, 0.0, -1e3], [1e3, 1e3, -1e3]], "float32")
+    for kind in ("kl", "mse"):
+        loss = ConsistencyLoss(kind, reduction=None)
+        values = value(loss, clean, perturbed)
+        assert np.isfinite(values).all()
+        assert values.min() > 0
+        assert np.isfinite(gradient(lambda z, f=loss: f(clean, z), perturbed)).all()
+    assert value(ConsistencyLoss(reduction=None), clean, perturbed)[0] == pytest.approx(2000)
+
+
 @pytest.mark.parametrize("loss", [KLFromLogits(0.1), KLFromLogits(100.0), ConfidencePenalty(1.0)])
 def test_extremes_have_finite_values_and_gradients(loss):
     logits = np.array([[1e3, -1e3, 0.0], [-1e3, 1e3, 1e3], [0.0, 0.0, -np.inf]], "float32")
@@ -194,7 +262,7 @@ def test_a_saturated_wrong_answer_keeps_its_gradient_and_an_impossible_one_is_in
 # Reductions and sample weights
 
 
-@pytest.mark.parametrize("loss_class", [KLFromLogits, ConfidencePenalty])
+@pytest.mark.parametrize("loss_class", [KLFromLogits, ConfidencePenalty, ConsistencyLoss])
 def test_reductions_and_sample_weights(loss_class):
     targets, logits = pairs()
     rows = value(loss_class(reduction=None), targets, logits)
@@ -241,7 +309,10 @@ def test_training_is_that_of_cross_entropy(data):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [KLFromLogits(3.0, name="t"), ConfidencePenalty(0.3, "sum")])
+@pytest.mark.parametrize(
+    "loss",
+    [KLFromLogits(3.0, name="t"), ConfidencePenalty(0.3, "sum"), ConsistencyLoss("mse", name="c")],
+)
 def test_a_compiled_model_is_saved_and_loaded(loss, data, tmp_path):
     model = classifier(loss)
     expected = model.evaluate(*data, verbose=0)
@@ -258,16 +329,21 @@ def test_configurations_hold_every_argument():
         assert config == arguments | {own: 2.0}
         assert type(config[own]) is float  # JSON knows no NumPy
         assert loss_class.from_config(config).get_config() == config
+    config = ConsistencyLoss("mse", **arguments).get_config()
+    assert config == arguments | {"kind": "mse"}
+    assert ConsistencyLoss.from_config(config).get_config() == config
     assert KLFromLogits().name == "kl_from_logits"
     assert ConfidencePenalty().name == "confidence_penalty"
+    assert ConsistencyLoss().name == "consistency"
 
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_half_precision_is_computed_in_single(half):
     targets, logits = (ops.cast(x, half) for x in pairs(5.0))
     rounded = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (targets, logits)]
-    for loss in (KLFromLogits(0.1, reduction=None), ConfidencePenalty(reduction=None)):
-        single = value(loss, *rounded)
+    losses = KLFromLogits(0.1), ConfidencePenalty(), ConsistencyLoss("kl"), ConsistencyLoss("mse")
+    for loss in losses:
+        single = ops.convert_to_numpy(loss.call(*map(ops.convert_to_tensor, rounded)))
         values = ops.convert_to_numpy(loss.call(targets, logits))
         assert values.dtype == np.float32
         np.testing.assert_allclose(values, single, rtol=1e-6)
@@ -298,6 +374,18 @@ def test_an_invalid_temperature_is_refused(temperature):
 def test_an_invalid_weight_is_refused(weight):
     with pytest.raises(ValueError, match=r"weight is .*; expected .* number from 0"):
         ConfidencePenalty(weight)
+
+
+@pytest.mark.parametrize("kind", ["l2", "KL", None, 1])
+def test_an_unknown_kind_of_consistency_is_refused(kind):
+    with pytest.raises(ValueError, match=r"kind is .*; expected 'kl' or 'mse'"):
+        ConsistencyLoss(kind)
+
+
+def test_consistency_refuses_shapes_that_differ_in_its_own_words():
+    message = r"y_true has shape \(8, 1\) and y_pred \(8, 3\); .*clean logits and perturbed logits"
+    with pytest.raises(ValueError, match=message):
+        ConsistencyLoss()(np.zeros((8, 1), "float32"), np.zeros((8, 3), "float32"))
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 1), (8, 4), (1, 3), (8, 1, 3)])
