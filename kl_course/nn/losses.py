@@ -1,6 +1,6 @@
 """KL divergences as losses: the target first, the model second, logits in, nats out.
 
-Under mixed precision, too, they are computed in float32 (float64 where the inputs are).
+Under mixed precision, too, they are computed in float32 (in float64 with `dtype="float64"`).
 """
 
 import math
@@ -34,7 +34,7 @@ def kl(p, log_p, log_q):
 
 
 def log_probabilities(logits, temperature=1.0):
-    """Return log softmax(logits / T). Differences of logits are exact, quotients are not."""
+    """Return log softmax(logits / T); the largest logit is taken off before the quotient rounds."""
     largest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     return ops.log_softmax((logits - largest) / temperature, axis=-1)
 
@@ -72,7 +72,7 @@ class KLFromLogits(keras.losses.Loss):
 
     `y_true` holds the target P, `y_pred` the logits z, both of shape (..., K); the result has
     shape (...) before the reduction, in nats. The gradient by the logits is (q - p) / T:
-    prediction minus target. With T = 1 it is that of the cross-entropy, from which the loss
+    prediction minus target. It is that of the cross-entropy at the same T, from which the loss
     differs by the entropy of P alone.
 
     No probability is formed on the way to a logarithm and none is clipped: a saturated wrong
@@ -251,7 +251,9 @@ class ConsistencyLoss(keras.losses.Loss):
         log_p = ops.stop_gradient(log_probabilities(clean))
         log_q = log_probabilities(perturbed)
         if self.kind == "mse":
-            return ops.mean(ops.square(ops.exp(log_q) - ops.exp(log_p)), axis=-1)
+            squares = ops.square(ops.exp(log_q) - ops.exp(log_p))
+            # Not ops.mean, which on PyTorch rounds float64 to float32.
+            return ops.sum(squares, axis=-1) / clean.shape[-1]
         return kl(ops.exp(log_p), log_p, log_q)
 
     def get_config(self):
