@@ -28,9 +28,10 @@ def mc_kl(log_p, log_q, samples, *, estimator="k1", base=None):
 
     .. math:: k_1 = -r, \qquad k_2 = \tfrac12 r^2, \qquad k_3 = (e^r - 1) - r
 
-    k1 and k3 are unbiased if P covers Q; k2 is biased, by less the closer P is to Q. No sample
-    of k2 or k3 is negative. Near equality k3 varies less than k1. Far apart, or where Q has the
-    longer tails, its variance can be huge or infinite, and the standard error falls short.
+    If the KL is finite, k1 is unbiased; so is k3 if P covers Q. k2 is biased, by little near
+    equality. No sample of k2 or k3 is negative. Near equality k3 varies less than k1. Far apart,
+    or where Q has the longer tails, its variance can be huge or infinite, and the standard error
+    falls short.
 
     Parameters
     ----------
@@ -86,8 +87,10 @@ def score_gradient(log_p, log_q, score, samples):
     .. math:: \nabla_\theta \mathrm{KL}(P_\theta \| Q) = \mathbb{E}_{x \sim P_\theta}
               \left[ \log \frac{p_\theta(x)}{q(x)} \, \nabla_\theta \log p_\theta(x) \right]
 
-    It asks for no derivative by x, so that it serves discrete samples too; Q may be known up to a
-    factor. The variance of one sample is n times the squared standard error.
+    This holds if the support of P_θ does not depend on θ, and the density is smooth enough in θ to
+    differentiate under the integral. It asks for no derivative by x, so that it serves discrete
+    samples too; Q may be known up to a factor. The variance of one sample is n times the squared
+    standard error.
 
     Parameters
     ----------
@@ -132,8 +135,10 @@ def pathwise_gradient(grad_log_p, grad_log_q, jacobian, samples):
               \left( \frac{\partial x}{\partial \theta} \right)^{\!\top}
               \nabla_x \log \frac{p_\theta(x)}{q(x)} \right]
 
-    The score of P_θ, which has mean zero, is left out: the variance vanishes where P_θ equals Q.
-    The variance of one sample is n times the squared standard error.
+    This holds for log densities that are differentiable in x, and x in θ, if the score of P_θ has
+    mean zero: it is left out, and the variance vanishes where P_θ equals Q. The score has that
+    mean if the support of P_θ does not depend on θ. The variance of one sample is n times the
+    squared standard error.
 
     Parameters
     ----------
@@ -157,7 +162,8 @@ def pathwise_gradient(grad_log_p, grad_log_q, jacobian, samples):
 
     References
     ----------
-    Roeder, Wu and Duvenaud (2017), "Sticking the Landing", equation 8.
+    Roeder, Wu and Duvenaud (2017), "Sticking the Landing: Simple, Lower-Variance Gradient
+    Estimators for Variational Inference".
 
     Examples
     --------
@@ -268,8 +274,9 @@ def knn_kl(samples_p, samples_q, *, k=5, base=None):
               + \log \frac{m}{n - 1}
 
     with ρ the Euclidean distance of sample i of P to its k-th neighbour among the others of P, and
-    ν that to its k-th neighbour among the samples of Q. Consistent as n and m grow; the bias
-    at given n grows with the dimension d. The estimate can be negative.
+    ν that to its k-th neighbour among the samples of Q. For continuous densities it is
+    consistent under mild conditions as n and m grow; the bias at given n typically grows with the
+    dimension d. The estimate can be negative.
 
     Parameters
     ----------
@@ -368,7 +375,8 @@ class RunningKL:
 
     References
     ----------
-    Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample Variance", equation 2.1.
+    Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample Variance: Analysis
+    and Recommendations", equation 2.1.
 
     Examples
     --------

@@ -37,6 +37,39 @@ WRONG_ANSWERS = {
     "03_geometry_of_kl": {
         "3.2": ("kl_merged = lambda p, q, labels: kl_divergence(p, q)", "does not use the labels")
     },
+    "04_gaussian_closed_forms": {
+        "4.1": (
+            "kl_normal = lambda m, s, n, t: np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2)",
+            "even equal distributions differ",
+        )
+    },
+    "05_estimating_and_projecting": {
+        "5.2": (
+            "k3_estimate = lambda log_p, log_q: np.mean(log_p - log_q)",
+            "The control variate is missing",
+        )
+    },
+    "11_kl_and_policies": {
+        "11.1": (
+            "best_policy_near = lambda reference, reward, beta: softmax(reward / beta)",
+            "the reference plays no part",
+        )
+    },
+    "06_kl_as_a_loss": {
+        "6.1": (
+            "gradient_by_logits = lambda p, z, t: p - np.exp(z / t) / np.exp(z / t).sum()",
+            "opposite sign",
+        )
+    },
+    "07_kl_regularization": {
+        "7.2": (
+            "smooth_labels = lambda labels, classes, eps: (1 - eps) * np.eye(classes)[labels]",
+            "to nobody",
+        )
+    },
+    "08_variational_inference": {
+        "8.2": ("mean_field_variances = np.diag", "These minimise the KL of the posterior from Q")
+    },
 }
 
 
