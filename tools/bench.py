@@ -325,7 +325,8 @@ def draw(cases):
         panel.minorticks_off()
         panel.axvline(1, color="black", linewidth=0.6, zorder=0)
     panels[0].set_ylabel("digits kept, of 16")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    entries = panels[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=4, columnspacing=1, fontsize="small")
     return figure
 
 
