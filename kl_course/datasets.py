@@ -125,7 +125,7 @@ def digits(seed, train=1000):
     Returns
     -------
     x_train, x_test : ndarray, shape (images, 64)
-        Brightness of the pixels, row by row: multiples of 1/16 from 0 to 1, in float32.
+        Share of inked pixels in a 4 x 4 block, block by block: multiples of 1/16, in float32.
     y_train, y_test : ndarray, shape (images,)
         The digits, integers from 0 to 9.
 
@@ -139,7 +139,8 @@ def digits(seed, train=1000):
     Notes
     -----
     From scikit-learn: the test set of E. Alpaydin and C. Kaynak (1998), "Optical Recognition of
-    Handwritten Digits", doi:10.24432/C50P49, CC BY 4.0.
+    Handwritten Digits", doi:10.24432/C50P49, CC BY 4.0. Digits of its 13 writers are on both
+    sides of a split.
 
     Examples
     --------
