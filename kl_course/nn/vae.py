@@ -1,8 +1,9 @@
 r"""The variational auto-encoder, on any Keras backend.
 
 An encoder gives q(z|x) = N(z_mean, diag(exp(z_log_var))), a decoder p(x|z), and the prior is
-p(z) = N(0, I). The loss is an upper bound on -log p(x) when beta is 1: its parts are the distortion
-(what is lost in the reconstruction) and the rate (what the latents tell about x), both in nats.
+p(z) = N(0, I). The loss has two parts, both in nats: the distortion (what is lost in the
+reconstruction) and the rate (what z costs beyond the prior; on average at least what it tells about
+x). With beta 1 its mean is the negative ELBO, an upper bound on the mean of -log p(x).
 """
 
 import math
@@ -85,9 +86,10 @@ class VAE(keras.Model):
               + \beta\, \underbrace{\mathrm{KL}(q(z|x) \| p(z))}_{\text{rate}}
 
     Both parts are in nats per example: summed over the entries of x and over the latents, averaged
-    over the batch. The expectation is estimated by one sample z for each x. With beta 1 the loss
-    is the negative ELBO. Train with `fit(x)`, after `compile(optimizer)` without a loss. Penalties
-    of the encoder's and decoder's layers, such as weight regularisers, are added to the loss.
+    over the batch. The expectation is estimated by one sample z for each x. With beta 1, no free
+    bits and no penalties, the loss estimates the negative ELBO. Train with `fit(x)`, after
+    `compile(optimizer)` without a loss. Penalties of the encoder's and decoder's layers, such as
+    weight regularisers, are added to the loss.
 
     With free bits, each latent's KL, averaged over the batch, counts as no less than `free_bits`
     in the loss, so that nothing is gained by switching the latent off. The rate stays the KL as
@@ -114,7 +116,8 @@ class VAE(keras.Model):
     free_bits : float
         Nats that each latent may use for free; 0 for no floor.
     kl : {"closed", "sampled"}
-        The closed form, or log q(z|x) - log p(z) at the sampled z: the same on average, noisier.
+        The closed form, or log q(z|x) - log p(z) at the sampled z: noisier, and without free bits
+        the same on average.
     likelihood : {"bernoulli", "gaussian"}
         The distribution of each entry of x given z. For "bernoulli", x is 0 or 1; values between
         are accepted, and the distortion is then a cross-entropy, not a log-likelihood.
