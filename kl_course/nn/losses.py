@@ -219,7 +219,7 @@ class ConsistencyLoss(keras.losses.Loss):
 
     References
     ----------
-    Miyato, Maeda, Koyama and Ishii (2018), "Virtual Adversarial Training", equations 5 and 6
+    Miyato, Maeda, Koyama and Ishii (2019), "Virtual Adversarial Training", equations 5 and 6
     ("kl"); Laine and Aila (2017), "Temporal Ensembling for Semi-Supervised Learning",
     algorithm 1 ("mse", where gradient flows to both sides).
 
