@@ -19,14 +19,17 @@ def real_array(name, values):
     return array
 
 
+def check_number(name, value, expected):
+    """Refuse what is not a single real number."""
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+        raise ValueError(f"{name} is {value!r}; expected {expected}")
+
+
 def log_base(base):
     """Return the number of nats in one unit of `base`: 1 for nats, log(2) for bits."""
     if base is None:
         return 1.0
-    if np.ndim(base) != 0 or np.asarray(base).dtype.kind not in "iuf":
-        raise ValueError(
-            f"base is {base!r}; expected None for nats, or a number such as 2 for bits"
-        )
+    check_number("base", base, "None for nats, or a number such as 2 for bits")
     if not (0 < base < math.inf and base != 1):
         raise ValueError(f"base is {base}; expected a finite number above 0 other than 1")
     return math.log(base)
@@ -34,16 +37,14 @@ def log_base(base):
 
 def check_temperature(temperature):
     """Refuse a temperature that is not a positive finite number."""
-    if np.ndim(temperature) != 0 or np.asarray(temperature).dtype.kind not in "iuf":
-        raise ValueError(f"temperature is {temperature!r}; expected one positive number")
+    check_number("temperature", temperature, "one positive number")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; expected a finite number above 0")
 
 
 def number_from_zero(name, value):
     """Return `value` as a float; refuse what is not one finite number from 0."""
-    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
-        raise ValueError(f"{name} is {value!r}; expected one number from 0")
+    check_number(name, value, "one number from 0")
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value}; expected a finite number from 0")
     return float(value)

@@ -9,6 +9,8 @@ is a sum of non-negative terms that start from the differences p - q: between fl
 of two these are exact. (In a `base` below 1, values are negative: its logarithm is.)
 """
 
+from functools import partial
+
 import numpy as np
 
 from kl_course import _accurate as accurate
@@ -245,10 +247,7 @@ def _parameters(mean_p, std_p, mean_q, std_q):
 
 
 def _sum_coordinates(arrays, base):
-    def rows(*blocks):
-        return sum_symbols(_normal_terms, *blocks)
-
-    return by_rows(rows, arrays, base=base)
+    return by_rows(partial(sum_symbols, _normal_terms), arrays, base=base)
 
 
 def _normal_terms(mean_p, std_p, mean_q, std_q):
