@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -361,6 +362,28 @@ def test_outputs_are_compared_under_the_constraints_only(monkeypatch, capsys):
     monkeypatch.setenv("CI", "true")
     assert course.test([]) == 1
     assert len(calls) == 2
+
+
+# The tests on the lowest versions
+
+
+def test_the_lowest_versions_are_resolved_installed_and_run(venv, monkeypatch):
+    commands, runs = [], []
+    monkeypatch.setattr(subprocess, "run", fake_run(commands))
+    monkeypatch.setattr(course, "LOWEST_VENV", venv.parent / "build" / "lowest")
+    monkeypatch.setattr(course, "run", lambda *command: runs.append(command) or 0)
+    monkeypatch.setattr(course, "isolated", nullcontext)
+    assert course.test_lowest(["-k", "entropy"]) == 0
+    _, resolution, tests = runs
+    assert "lowest-direct" in resolution
+    versions = resolution[-1]
+    assert commands[-1][-4:] == ["-c", versions, "-e", ".[course,test]"]
+    assert versions != str(course.CONSTRAINTS)
+    assert tests[0] == course.python_of(course.LOWEST_VENV)
+    assert tests[-2:] == ("-k", "entropy")
+    assert "--nbval-lax" in tests
+    course.test_lowest([])
+    assert len(runs) == 4  # nothing is resolved a second time
 
 
 # The tests on other backends

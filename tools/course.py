@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BACKENDS_VENV = ROOT / "build" / "backends"  # JAX and PyTorch
+LOWEST_VENV = ROOT / "build" / "lowest"  # the lowest versions that pyproject.toml admits
 COURSE = ["-e", ".[course,test,docs]"]  # what .venv holds
 BACKENDS = {"tensorflow": VENV, "jax": BACKENDS_VENV, "torch": BACKENDS_VENV}
 PYPROJECT = ROOT / "pyproject.toml"
@@ -80,8 +81,11 @@ def check_python():
         )
 
 
-def make_environment(venv, size, *packages):
-    """Make an environment, or bring it up to date if it was complete before."""
+def make_environment(venv, size, *packages, constraints=None):
+    """Make an environment, or bring it up to date if it was complete before.
+
+    Its versions are those of constraints.txt, or of another such file.
+    """
     name = venv.relative_to(ROOT).as_posix()
     if not is_complete(venv) and not runs_inside(venv):
         check_python()
@@ -89,15 +93,22 @@ def make_environment(venv, size, *packages):
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
     else:
         print(f"Updating {name}: pyproject.toml or constraints.txt has changed.", flush=True)
-    install(venv, *packages)
+    install(venv, *packages, constraints=constraints)
 
 
-def install(venv, *packages):
+def install(venv, *packages, constraints=None):
     """Install packages into an environment; the stamp, written last, says that it is complete."""
     stamp_of(venv).unlink(missing_ok=True)
     pip = [python_of(venv), "-m", "pip", "install", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", CONSTRAINTS, *packages], cwd=ROOT, check=True)
+    subprocess.run([*pip, "-c", constraints or CONSTRAINTS, *packages], cwd=ROOT, check=True)
     stamp_of(venv).write_text(digest())
+
+
+def resolve(output, *choice):
+    """Write the versions of all packages to a file: no paths, and no addresses of registries."""
+    run_module("pip", "install", "--quiet", "--upgrade", "uv")
+    options = ["--no-header", "--no-annotate", *choice, PYPROJECT.name, "-o", str(output)]
+    return run_module("uv", "pip", "compile", *options)
 
 
 def runs_inside(venv):
@@ -169,12 +180,32 @@ def test(arguments):
         if os.environ.get("CI") == "true":
             print("In CI that is an error: install with pip install -c constraints.txt.")
             return 1
-    nbval = ["--nbval-lax" if differing else "--nbval", "--nbval-current-env"]
+    with isolated():
+        return run_module(*pytest_command(compare=not differing), *arguments)
+
+
+def pytest_command(compare):
+    """Return what runs the unit tests and the notebooks, whose outputs are compared or not."""
+    nbval = ["--nbval" if compare else "--nbval-lax", "--nbval-current-env"]
     nbval += ["--nbval-cell-timeout=120"]
     workers = ["-n", "2", "--dist", "loadfile"]  # the cells of a notebook share a kernel
-    choice = ["--doctest-modules", "-m", "not browser"]
+    return ["pytest", *workers, *nbval, "--doctest-modules", "-m", "not browser"]
+
+
+def test_lowest(arguments):
+    """Run the tests on the lowest versions that pyproject.toml admits; outputs are not compared."""
+    if not is_current(LOWEST_VENV):
+        versions = LOWEST_VENV.with_suffix(".txt")
+        versions.parent.mkdir(exist_ok=True)
+        extras = ["--extra", "course", "--extra", "test"]
+        status = resolve(versions, "--resolution", "lowest-direct", "--quiet", *extras)
+        if status:
+            return status
+        packages = ["-e", ".[course,test]"]
+        make_environment(LOWEST_VENV, "2.7 GB", *packages, constraints=versions)
     with isolated():
-        return run_module("pytest", *workers, *nbval, *choice, *arguments)
+        command = pytest_command(compare=False)
+        return run(python_of(LOWEST_VENV), "-m", *command, *arguments)
 
 
 def unpinned(constraints):
@@ -253,12 +284,8 @@ def format_code(arguments):
 
 def upgrade(arguments):
     """Raise the versions in constraints.txt, and show which outputs change."""
-    run_module("pip", "install", "--quiet", "--upgrade", "uv")
     choice = ["--universal", "--all-extras", "--upgrade", "--fork-strategy", "fewest"]
-    # No header and no annotation: neither paths nor addresses of registries get into the file.
-    choice += ["--no-header", "--no-annotate"]
-    compile_ = ["uv", "pip", "compile", *choice, PYPROJECT.name, "-o", CONSTRAINTS.name]
-    status = run_module(*compile_, *arguments)
+    status = resolve(CONSTRAINTS.name, *choice, *arguments)
     if status == 0:
         install(VENV, *COURSE)
         status = run(sys.executable, __file__, "refresh")
@@ -270,6 +297,7 @@ TARGETS = {
     "lab": lab,
     "course": course,
     "test": test,
+    "test-lowest": test_lowest,
     "refresh": refresh,
     "site": site,
     "test-browser": test_browser,
