@@ -1,6 +1,7 @@
 """Tests of tools/course.py and tools/notebooks.py."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -457,6 +458,22 @@ def test_make_offers_every_target():
     makefile = (ROOT / "Makefile").read_text().splitlines()
     (line,) = [line for line in makefile if line.startswith("TARGETS = ")]
     assert set(line.split()[2:]) == set(course.TARGETS)
+
+
+def test_the_public_ci_runs_each_supported_python_and_targets_that_exist():
+    text = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    pythons = jobs["test"]["strategy"]["matrix"]["python"]
+    assert pythons == [f"3.{minor}" for minor in course.supported_python()]
+    targets = re.findall(r"tools/course.py ([a-z-]+)", text)
+    targets += jobs["beyond"]["strategy"]["matrix"]["target"]
+    assert {"test", "course", "site", "test-lowest", "test-backends", "test-browser"} <= set(
+        targets
+    )
+    assert set(targets) <= set(course.TARGETS)
+    for job in jobs.values():
+        caches = [step["with"]["cache"] for step in job["steps"] if "cache" in step.get("with", {})]
+        assert all("github.event_name != 'schedule'" in cache for cache in caches)
 
 
 def test_the_kernels_settings_stay_as_committed():
