@@ -50,6 +50,14 @@ def number_from_zero(name, value):
     return float(value)
 
 
+def fraction(name, value):
+    """Return `value` as a float; refuse what is not one number from 0 to 1."""
+    check_number(name, value, "one number from 0 to 1")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; expected a number from 0 to 1")
+    return float(value)
+
+
 def result_dtype(*arrays):
     """Return float32 if all inputs are float32 (or float16), else float64."""
     single = all(a.dtype.kind == "f" and a.dtype.itemsize <= 4 for a in arrays)

@@ -376,7 +376,7 @@ class RunningKL:
     References
     ----------
     Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample Variance: Analysis
-    and Recommendations", equation 2.1.
+    and Recommendations", on pairwise updates.
 
     Examples
     --------

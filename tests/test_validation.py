@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import kl_course as kc
+from kl_course._validation import fraction
 
 from .test_discrete import PAIR_FUNCTIONS
 
@@ -214,6 +215,18 @@ def test_a_bad_axis(axis):
 def test_a_bad_temperature(temperature):
     with raises("temperature", "expected", "number"):
         kc.kl_from_logits(HALVES, HALVES, temperature=temperature)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.001, np.nan, np.inf, "1", None, [0.5, 0.5], 1j, True])
+def test_a_bad_fraction(value):
+    with raises("alpha", "expected", "number from 0 to 1"):
+        fraction("alpha", value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.3, np.float32(0.5), np.array(0.25)])
+def test_a_fraction_becomes_a_float(value):
+    assert fraction("alpha", value) == value
+    assert type(fraction("alpha", value)) is float
 
 
 @pytest.mark.parametrize("value", [1.5, -0.25, np.nan, np.inf])

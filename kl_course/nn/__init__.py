@@ -1,4 +1,4 @@
-"""KL divergence in neural networks: losses and a variational auto-encoder for Keras 3.
+"""KL divergence in neural networks: losses, models and a callback for Keras 3.
 
 The code is written in `keras.ops`, so that TensorFlow (the default), JAX and PyTorch run it alike:
 the environment variable KERAS_BACKEND chooses among them before the import.
@@ -46,9 +46,12 @@ if "keras" not in sys.modules:
             name=error.name,
         ) from error
 
+from kl_course.nn.callbacks import StopAtKL  # noqa: E402
+from kl_course.nn.distillation import Distiller  # noqa: E402
 from kl_course.nn.losses import (  # noqa: E402
     ConfidencePenalty,
     ConsistencyLoss,
+    DistillationLoss,
     KLFromLogits,
     check_targets,
 )
@@ -58,7 +61,10 @@ __all__ = [
     "VAE",
     "ConfidencePenalty",
     "ConsistencyLoss",
+    "DistillationLoss",
+    "Distiller",
     "KLFromLogits",
     "Sampling",
+    "StopAtKL",
     "check_targets",
 ]

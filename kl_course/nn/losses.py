@@ -27,6 +27,7 @@ def kl(p, log_p, log_q):
     by log q is q - p, so that no gradient dies or overflows. `log_p` is not used where p is 0.
     """
     possible = p > TINY
+    p = ops.where(possible, p, 0.0)
     logs = ops.where(possible, log_q - log_p, 0.0)  # log(q/p)
     near = possible & (ops.abs(logs) < 1)
     terms = ops.where(near, p * (ops.expm1(logs) - logs), ops.exp(log_q) - p - p * logs)
@@ -259,6 +260,94 @@ class ConsistencyLoss(keras.losses.Loss):
     def get_config(self):
         """Return the arguments that make an equal loss."""
         return {**super().get_config(), "dtype": self.dtype, "kind": self.kind}
+
+
+@keras.saving.register_keras_serializable(package="kl_course")
+class DistillationLoss(keras.losses.Loss):
+    r"""KL of the teacher from the student at a temperature, beside the loss on the labels.
+
+    .. math:: \alpha\, \mathrm{KL}(Y \| S_1) + (1 - \alpha)\, T^2\, \mathrm{KL}(P_T \| S_T),
+              \qquad p_T = \mathrm{softmax}(z / T), \quad s_T = \mathrm{softmax}(v / T)
+
+    `y_pred` holds the student's logits v, of shape (..., K). With alpha 0, `y_true` holds the
+    teacher's logits z, of the same shape; else labels Y, as probabilities, and logits z stacked to
+    shape (..., 2, K): `np.stack([labels, teacher_logits], axis=-2)`. The result has shape (...)
+    before the reduction, in nats.
+
+    The teacher comes first and is a constant. The factor T² keeps the gradient by the student's
+    logits, T (s_T - p_T), at one size when T grows: it tends to the difference of the logits, each
+    less its mean, over K.
+
+    Parameters
+    ----------
+    temperature : float
+        T > 0, for teacher and student alike; the labels are compared at temperature 1.
+    alpha : float
+        Weight of the labels, from 0 to 1.
+    reduction, name, dtype
+        As for `KLFromLogits`.
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is not a positive finite number or `alpha` not from 0 to 1, or, when
+        called, the shapes do not fit.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network", sections 2
+    and 2.1.
+
+    Examples
+    --------
+    >>> teacher, student = np.array([[2.0, 0.0, -1.0]]), np.array([[0.0, 1.0, 0.0]])
+    >>> round(float(DistillationLoss(temperature=3.0)(teacher, student)), 5)
+    1.09864
+    >>> labels = np.array([[1.0, 0.0, 0.0]])
+    >>> loss = DistillationLoss(temperature=3.0, alpha=0.5)
+    >>> round(float(loss(np.stack([labels, teacher], axis=-2), student)), 4)
+    1.325
+    """
+
+    def __init__(
+        self,
+        temperature=4.0,
+        alpha=0.0,
+        reduction="sum_over_batch_size",
+        name="distillation",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        validation.check_temperature(temperature)
+        self.temperature = float(temperature)
+        self.alpha = validation.fraction("alpha", alpha)
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each prediction."""
+        teacher, student = full_precision(y_true, y_pred)
+        if not self.alpha:
+            _check_shapes(teacher, student, "the teacher's logits, alone as alpha is 0")
+            return self._soft_loss(teacher, student)
+        if len(teacher.shape) != len(student.shape) + 1 or teacher.shape[-2] != 2:
+            raise ValueError(
+                f"y_true has shape {tuple(teacher.shape)} and y_pred {tuple(student.shape)}; as "
+                f"alpha is {self.alpha}, expected labels and the teacher's logits in y_true: "
+                "np.stack([labels, teacher_logits], axis=-2)"
+            )
+        labels, teacher = teacher[..., 0, :], teacher[..., 1, :]
+        _check_shapes(labels, student, PROBABILITIES)
+        hard = _kl_from_targets(labels, log_probabilities(student))
+        return self.alpha * hard + (1 - self.alpha) * self._soft_loss(teacher, student)
+
+    def _soft_loss(self, teacher, student):
+        log_p = ops.stop_gradient(log_probabilities(teacher, self.temperature))
+        log_q = log_probabilities(student, self.temperature)
+        return self.temperature**2 * kl(ops.exp(log_p), log_p, log_q)
+
+    def get_config(self):
+        """Return the arguments that make an equal loss."""
+        own = {"temperature": self.temperature, "alpha": self.alpha}
+        return {**super().get_config(), "dtype": self.dtype, **own}
 
 
 def check_targets(y):

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from kl_course import _validation as validation
+from kl_course.nn._models import refuse_unknown_shapes, revive
 from kl_course.nn.losses import full_precision
 
 
@@ -278,10 +279,7 @@ class VAE(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Make the model of a configuration."""
-        for name in ("encoder", "decoder"):
-            model = keras.saving.deserialize_keras_object(config[name], custom_objects)
-            config = {**config, name: model}
-        return cls(**config)
+        return cls(**revive(config, custom_objects, "encoder", "decoder"))
 
 
 def _one_of(name, value, *choices):
@@ -291,12 +289,7 @@ def _one_of(name, value, *choices):
 
 
 def _check_shapes(encoder, decoder):
-    for name, model in {"encoder": encoder, "decoder": decoder}.items():
-        if not hasattr(model, "output_shape"):
-            raise ValueError(
-                f"the shapes of {name} are not known; expected a model that starts with "
-                "keras.Input, such as keras.Model(x, layer(x)) for a layer or model of any kind"
-            )
+    refuse_unknown_shapes(encoder=encoder, decoder=decoder)
     x_shape, latents, z_shape = encoder.input_shape, encoder.output_shape, decoder.input_shape
     if latents != [z_shape, z_shape] or decoder.output_shape != x_shape:
         raise ValueError(

@@ -6,7 +6,13 @@ import pytest
 from keras import ops
 
 import kl_course as kc
-from kl_course.nn import ConfidencePenalty, ConsistencyLoss, KLFromLogits, check_targets
+from kl_course.nn import (
+    ConfidencePenalty,
+    ConsistencyLoss,
+    DistillationLoss,
+    KLFromLogits,
+    check_targets,
+)
 
 from .backend import BACKEND, gradient
 
@@ -46,6 +52,23 @@ def exact(targets, logits, temperature=1.0):
     with np.errstate(divide="ignore"):
         log_p = np.log(targets.astype(np.float64))
     return kc.kl_from_logits(log_p, logits.astype(np.float64) / temperature)
+
+
+def triples(scale=3.0, dtype="float32"):
+    """Return labels as probabilities, the teacher's logits and the student's."""
+    teacher, student = logit_pairs(scale, dtype)
+    return pairs(dtype=dtype)[0], teacher, student
+
+
+def stacked(labels, teacher):
+    return np.stack([labels, teacher], axis=-2)
+
+
+def distilled(labels, teacher, student, temperature, alpha):
+    """Return the loss of each row, in float64."""
+    teacher, student = teacher.astype(np.float64), student.astype(np.float64)
+    soft = kc.kl_from_logits(teacher, student, temperature=temperature)
+    return alpha * exact(labels, student) + (1 - alpha) * temperature**2 * soft
 
 
 # Values
@@ -148,7 +171,64 @@ def test_an_unmoved_prediction_is_consistent(kind):
         assert values.max() < 1e-9
 
 
-@pytest.mark.parametrize("loss", [KLFromLogits, ConsistencyLoss])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_distillation_is_the_kl_of_the_teacher_from_the_student(dtype, scale, temperature):
+    labels, teacher, student = triples(scale, dtype)
+    values = value(DistillationLoss(temperature, reduction=None, dtype=dtype), teacher, student)
+    assert values.shape == (200,)
+    assert values.dtype == dtype
+    expected = distilled(labels, teacher, student, temperature, 0.0)
+    # The logarithms have an error of some eps of their size, and are nearly equal when T is large.
+    tolerance = 20 * max(scale / temperature, temperature / scale, 1) * np.finfo(dtype).eps
+    # Probabilities below the smallest normal float32, 1e-38, count as 0.
+    np.testing.assert_allclose(values, expected, rtol=tolerance, atol=1e-33)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 4.0])
+@pytest.mark.parametrize("alpha", [0.25, 0.9, 1.0])
+def test_distillation_weighs_the_labels_at_temperature_one(temperature, alpha):
+    labels, teacher, student = triples()
+    loss = DistillationLoss(temperature, alpha, reduction=None)
+    values = value(loss, stacked(labels, teacher), student)
+    expected = distilled(labels, teacher, student, temperature, alpha)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_at_a_high_temperature_distillation_matches_logits(dtype):
+    _, teacher, student = triples(1.0, dtype)
+    values = value(DistillationLoss(1000.0, reduction=None, dtype=dtype), teacher, student)
+    apart = (student - teacher).astype(np.float64)
+    squares = np.square(apart - apart.mean(axis=-1, keepdims=True)).sum(axis=-1)
+    np.testing.assert_allclose(values, squares / (2 * 10), rtol=5e-3)
+    loss = DistillationLoss(1000.0, reduction=None, dtype=dtype)
+    gradients = gradient(lambda z: loss(teacher, z), student)
+    expected = (apart - apart.mean(axis=-1, keepdims=True)) / 10
+    np.testing.assert_allclose(gradients, expected, atol=5e-3 * np.abs(expected).max())
+
+
+def test_a_student_that_is_the_teacher_has_nothing_to_learn():
+    teacher = triples(30.0)[1]
+    loss = DistillationLoss(reduction=None)
+    for same in (teacher, teacher + np.float32(64)):  # the same probabilities
+        values = value(loss, teacher, same)
+        assert values.min() >= 0
+        assert values.max() < 1e-9
+
+
+def test_distillation_keeps_the_axes_before_the_last():
+    labels, teacher, student = triples()
+    loss = DistillationLoss(3.0, 0.5, reduction=None)
+    expected = value(loss, stacked(labels, teacher), student)
+    cube = [x.reshape(20, 10, 10) for x in (labels, teacher, student)]
+    values = value(loss, stacked(*cube[:2]), cube[2])
+    assert values.shape == (20, 10)
+    np.testing.assert_allclose(values.ravel(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [KLFromLogits, ConsistencyLoss, DistillationLoss])
 def test_axes_before_the_last_are_kept(loss):
     targets, logits = pairs()
     loss = loss(reduction=None)
@@ -226,6 +306,86 @@ def test_the_gradient_of_consistency_pulls_the_perturbed_side_alone(kind, dtype)
     np.testing.assert_allclose(shared, expected, rtol=50 * eps, atol=8 * eps)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_the_gradient_of_distillation(dtype, temperature, alpha):
+    labels, teacher, student = triples(dtype=dtype)
+    y_true = stacked(labels, teacher) if alpha else teacher
+    loss = DistillationLoss(temperature, alpha, reduction=None, dtype=dtype)
+    gradients = gradient(lambda z: loss(y_true, z), student)
+    p, s = (softmax(z.astype(np.float64), temperature) for z in (teacher, student))
+    hard = softmax(student.astype(np.float64)) - labels
+    expected = alpha * hard + (1 - alpha) * temperature * (s - p)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(
+        gradients, expected, rtol=50 * eps, atol=8 * max(temperature, 1) * eps
+    )
+
+
+def test_the_gradient_of_distillation_is_the_finite_difference_of_the_value():
+    teacher, student = (x[:30, :4] for x in logit_pairs())
+    labels = pairs(rows=30, classes=4)[0]
+    loss = DistillationLoss(2.0, 0.4)
+    gradients = 30 * gradient(lambda z: loss(stacked(labels, teacher), z), student)
+    h, expected = 1e-5, np.empty(student.shape)
+    for k in range(4):
+        step = h * np.eye(4)[k]
+        up, down = (
+            distilled(labels, teacher, student.astype(np.float64) + sign * step, 2.0, 0.4)
+            for sign in (1, -1)
+        )
+        expected[:, k] = (up - down) / (2 * h)
+    np.testing.assert_allclose(gradients, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_factor_keeps_the_size_of_the_gradient_when_the_temperature_grows():
+    _, teacher, student = triples(1.0)
+    sizes = []
+    for temperature in (1.0, 10.0, 100.0, 1000.0):
+        loss = DistillationLoss(temperature, reduction=None)
+        gradients = gradient(lambda z, f=loss: f(teacher, z), student)
+        sizes.append(np.linalg.norm(gradients))
+    assert max(sizes) < 1.5 * min(sizes)
+    assert sizes[3] == pytest.approx(sizes[2], rel=0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_no_gradient_reaches_the_teacher(alpha):
+    labels, teacher, student = map(ops.convert_to_tensor, triples())
+    loss = DistillationLoss(3.0, alpha, reduction=None)
+
+    def of_teacher(z):
+        return loss(ops.stack([labels, z], axis=-2) if alpha else z, student)
+
+    def of_both(z):  # as in a network on whose weights both sides depend
+        step = student - teacher
+        return loss(ops.stack([labels, z], axis=-2) if alpha else z, z + step)
+
+    # PyTorch has no gradient at all where nothing depends on z.
+    zeros = gradient(lambda z: of_teacher(z) + 0 * ops.sum(z), triples()[1])
+    assert np.abs(zeros).max() == 0
+    y_true = ops.stack([labels, teacher], axis=-2) if alpha else teacher
+    alone = gradient(lambda z: loss(y_true, z), triples()[2])
+    np.testing.assert_allclose(gradient(of_both, triples()[1]), alone, atol=1e-5)
+
+
+def test_extreme_distillation_has_finite_values_and_gradients():
+    teacher = np.array([[1e3, -1e3, 0.0], [0.0, 0.0, -np.inf], [0.0, 0.0, 0.0]], "float32")
+    student = np.array([[-1e3, 1e3, 0.0], [1.0, 0.0, -1e3], [1e3, 1e3, -1e3]], "float32")
+    labels = np.eye(3, dtype="float32")
+    for alpha in (0.0, 0.5):
+        y_true = stacked(labels, teacher) if alpha else teacher
+        loss = DistillationLoss(4.0, alpha, reduction=None)
+        values = value(loss, y_true, student)
+        assert np.isfinite(values).all()
+        assert values.min() > 0
+        assert np.isfinite(gradient(lambda z, y=y_true, f=loss: f(y, z), student)).all()
+    # KL is 2000 / T; T^2 makes it 8000.
+    first = value(DistillationLoss(4.0, reduction=None), teacher, student)[0]
+    assert first == pytest.approx(8000)
+
+
 def test_extreme_consistency_has_finite_values_and_gradients():
     clean = np.array([[1e3, -1e3, 0.0], [0.0, 0.0, -np.inf], [0.0, 0.0, 0.0]], "float32")
     perturbed = np.array([[-1e3, 1e3, 0.0], [1.0, 0.0, -1e3], [1e3, 1e3, -1e3]], "float32")
@@ -262,7 +422,9 @@ def test_a_saturated_wrong_answer_keeps_its_gradient_and_an_impossible_one_is_in
 # Reductions and sample weights
 
 
-@pytest.mark.parametrize("loss_class", [KLFromLogits, ConfidencePenalty, ConsistencyLoss])
+@pytest.mark.parametrize(
+    "loss_class", [KLFromLogits, ConfidencePenalty, ConsistencyLoss, DistillationLoss]
+)
 def test_reductions_and_sample_weights(loss_class):
     targets, logits = pairs()
     rows = value(loss_class(reduction=None), targets, logits)
@@ -311,7 +473,12 @@ def test_training_is_that_of_cross_entropy(data):
 
 @pytest.mark.parametrize(
     "loss",
-    [KLFromLogits(3.0, name="t"), ConfidencePenalty(0.3, "sum"), ConsistencyLoss("mse", name="c")],
+    [
+        KLFromLogits(3.0, name="t"),
+        ConfidencePenalty(0.3, "sum"),
+        ConsistencyLoss("mse", name="c"),
+        DistillationLoss(3.0, name="d"),
+    ],
 )
 def test_a_compiled_model_is_saved_and_loaded(loss, data, tmp_path):
     model = classifier(loss)
@@ -320,6 +487,19 @@ def test_a_compiled_model_is_saved_and_loaded(loss, data, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.loss.get_config() == loss.get_config()
     assert loaded.evaluate(*data, verbose=0) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_a_compiled_student_learns_from_a_teacher(alpha, data, tmp_path):
+    inputs, targets = data
+    teacher = np.log(targets) + np.float32(3)
+    y_true = stacked(np.eye(3, dtype="float32")[targets.argmax(axis=-1)], teacher)
+    student = classifier(DistillationLoss(4.0, alpha))
+    losses = student.fit(inputs, y_true if alpha else teacher, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    student.save(tmp_path / "model.keras")
+    loss = keras.saving.load_model(tmp_path / "model.keras").loss
+    assert (loss.temperature, loss.alpha) == (4.0, alpha)
 
 
 def test_configurations_hold_every_argument():
@@ -332,9 +512,15 @@ def test_configurations_hold_every_argument():
     config = ConsistencyLoss("mse", **arguments).get_config()
     assert config == arguments | {"kind": "mse"}
     assert ConsistencyLoss.from_config(config).get_config() == config
+    config = DistillationLoss(np.float32(2), np.float32(0.25), **arguments).get_config()
+    assert config == arguments | {"temperature": 2.0, "alpha": 0.25}
+    assert {type(config[own]) for own in ("temperature", "alpha")} == {float}
+    assert DistillationLoss.from_config(config).get_config() == config
     assert KLFromLogits().name == "kl_from_logits"
     assert ConfidencePenalty().name == "confidence_penalty"
     assert ConsistencyLoss().name == "consistency"
+    assert DistillationLoss().name == "distillation"
+    assert (DistillationLoss().temperature, DistillationLoss().alpha) == (4.0, 0.0)
 
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
@@ -342,7 +528,7 @@ def test_half_precision_is_computed_in_single(half):
     targets, logits = (ops.cast(x, half) for x in pairs(5.0))
     rounded = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (targets, logits)]
     losses = KLFromLogits(0.1), ConfidencePenalty(), ConsistencyLoss("kl"), ConsistencyLoss("mse")
-    for loss in losses:
+    for loss in (*losses, DistillationLoss(20.0)):
         single = ops.convert_to_numpy(loss.call(*map(ops.convert_to_tensor, rounded)))
         values = ops.convert_to_numpy(loss.call(targets, logits))
         assert values.dtype == np.float32
@@ -368,12 +554,39 @@ def test_a_model_trains_under_mixed_precision(data):
 def test_an_invalid_temperature_is_refused(temperature):
     with pytest.raises(ValueError, match=r"temperature is .*; expected .* (above 0|positive)"):
         KLFromLogits(temperature)
+    with pytest.raises(ValueError, match=r"temperature is .*; expected .* (above 0|positive)"):
+        DistillationLoss(temperature)
 
 
 @pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf, "1", [1.0, 2.0]])
 def test_an_invalid_weight_is_refused(weight):
     with pytest.raises(ValueError, match=r"weight is .*; expected .* number from 0"):
         ConfidencePenalty(weight)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, np.nan, np.inf, "1", None, [0.5, 0.5]])
+def test_an_invalid_alpha_is_refused(alpha):
+    with pytest.raises(ValueError, match=r"alpha is .*; expected .* number from 0 to 1"):
+        DistillationLoss(alpha=alpha)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "y_true", "remedy"),
+    [
+        (0.0, (8, 2, 3), "the teacher's logits, alone"),
+        (0.0, (8, 4), "the teacher's logits, alone"),
+        (0.0, (8,), "the teacher's logits, alone"),
+        (0.5, (8, 3), r"alpha is 0\.5.*np\.stack"),
+        (0.5, (8, 3, 2), r"alpha is 0\.5.*np\.stack"),
+        (0.5, (2, 8, 3), r"alpha is 0\.5.*np\.stack"),
+        (0.5, (8, 2, 4), r"to_categorical"),
+        (0.5, (7, 2, 3), r"to_categorical"),
+    ],
+)
+def test_distillation_refuses_shapes_that_do_not_fit(alpha, y_true, remedy):
+    message = rf"y_true has shape \(.*\) and y_pred \(8, 3\); .*{remedy}"
+    with pytest.raises(ValueError, match=message):
+        DistillationLoss(alpha=alpha)(np.ones(y_true, "float32"), np.zeros((8, 3), "float32"))
 
 
 @pytest.mark.parametrize("kind", ["l2", "KL", None, 1])
@@ -452,5 +665,6 @@ def test_keras_logits_distillation_skips_the_softmax_by_default():
         return ops.convert_to_numpy(distillation.compute_loss(teacher, student))
 
     right = 9 * kc.kl_from_logits(teacher, student, temperature=3.0)[0]
+    assert value(DistillationLoss(3.0), teacher, student) == pytest.approx(right, rel=1e-6)
     assert distil(loss=keras.losses.KLDivergence()) == pytest.approx(right, rel=1e-5)
     assert distil() == pytest.approx(10.475, rel=1e-4)
