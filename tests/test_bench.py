@@ -133,3 +133,18 @@ def test_the_page_has_its_marks():
     text = bench.PAGE.read_text(encoding="utf-8")
     assert [text.count(mark) for mark in bench.MARKS] == [1, 1]
     assert ".png)" in text
+
+
+def test_distillation_keeps_the_digits_of_its_loss():
+    found = bench.distillation(examples=640, epochs=2, seconds=0)
+    for label, kept in found["digits"].items():
+        assert kept[bench.OURS] > 2.5, label
+        assert kept["keras, default"] < 1, label
+        assert kept[bench.OURS] > kept["keras"], label
+    assert found["digits"]["1e-3 apart"]["keras"] < 1
+    for results in found["steps"].values():
+        assert results[bench.OURS]["ratio"] == [1, 1, 1]
+        assert results["keras"]["ms"] > 0
+    text = bench.distillation_report(found)
+    assert "A step of Distiller on arrays, in fits of 2 epochs: " in text
+    assert "| digits of the loss, T = 4 | kl_course | keras | keras, default |" in text

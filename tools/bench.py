@@ -28,7 +28,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from bench_libraries import OURS, PASSES, YARDSTICKS, libraries
+from bench_libraries import (
+    OURS,
+    PASSES,
+    YARDSTICKS,
+    distillation_losses,
+    distillers,
+    libraries,
+)
 from tqdm import tqdm
 
 import kl_course as kc
@@ -239,6 +246,77 @@ def import_times(seconds=10):
     return results | {"ratio": quartiles(taken[OURS] / taken["numpy"])}
 
 
+def distillation(temperature=4.0, examples=2048, epochs=10, batch=64, seconds=4 * SECONDS):
+    """Return the milliseconds per step and the digits of the loss, here and in Keras."""
+    return {
+        "temperature": temperature,
+        "epochs": epochs,
+        "steps": distillation_steps(temperature, examples, epochs, batch, seconds),
+        "digits": distillation_digits(temperature),
+    }
+
+
+def distillation_steps(temperature, examples, epochs, batch, seconds):
+    """Return milliseconds per step and the ratio to kl_course, by kind of data and library.
+
+    Each call is a whole fit. For arrays, kl_course asks the teacher once, within the fit.
+    """
+    import keras
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).standard_normal((examples, 64)).astype(np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices(x).batch(batch)
+    calls = {}
+    for name, make in distillers(temperature).items():
+        for kind, data in (("arrays", x), ("dataset", dataset)):
+            keras.utils.set_random_seed(0)
+            distiller = make(_classifier(32), _classifier(256, 256))
+            options = {"batch_size": batch} if data is x else {}
+            fit = partial(distiller.fit, data, epochs=epochs, verbose=0, **options)
+            fit()  # compiles
+            calls[f"{name}, {kind}"] = fit
+    taken = interleaved(calls, seconds)
+    steps = epochs * -(-examples // batch)
+    results = {"arrays": {}, "dataset": {}}
+    for kind, found in results.items():
+        for name in (OURS, "keras"):
+            seconds, ours = taken[f"{name}, {kind}"], taken[f"{OURS}, {kind}"]
+            ms = 1e3 * float(np.median(seconds)) / steps
+            found[name] = {"ms": ms, "ratio": quartiles(seconds / ours)}
+    return results
+
+
+def _classifier(*hidden):
+    from keras import Input, Sequential, layers
+
+    stack = [layers.Dense(size, activation="relu") for size in hidden]
+    return Sequential([Input((64,)), *stack, layers.Dense(10)])
+
+
+def distillation_digits(temperature, rows=100):
+    """Return how many digits float32 keeps of the loss of each row, by inputs and library."""
+    rng = np.random.default_rng(0)
+    teacher, student = rng.standard_normal((2, rows, 10)).astype(np.float32)
+    inputs = {
+        "generic": (teacher, student),
+        "1e-3 apart": (teacher, teacher + np.float32(1e-3) * student),
+        "size 1e3": (1000 * teacher, 1000 * student),
+    }
+    results = {}
+    for label, pair in inputs.items():
+        exact = [
+            reference.mp.mpf(temperature) ** 2 * reference.kl_from_logits(*row, temperature)
+            for row in zip(*pair, strict=True)
+        ]
+        kept = [i for i, value in enumerate(exact) if value > np.finfo("float32").tiny]
+        results[label] = {}
+        for name, loss in distillation_losses(temperature).items():
+            values = [float(loss(*(logits[i : i + 1] for logits in pair))) for i in kept]
+            error = reference.relative_error(values, [exact[i] for i in kept])
+            results[label][name] = digits(error, "float32")
+    return results
+
+
 def machine():
     """Describe what the numbers depend on."""
     names = ("numpy", "scipy", "torch", "keras", "tensorflow", "tensorflow_probability", "jax")
@@ -268,7 +346,26 @@ def report(results):
         ]
     low, median, high = results["imports"]["ratio"]
     parts += [f"import kl_course: {median:.2f} ({low:.2f}-{high:.2f}) times import numpy."]
+    parts += ["### Distillation", distillation_report(results["distillation"])]
     return "\n\n".join(parts) + "\n"
+
+
+def distillation_report(found):
+    """Return the time of a step and the digits of the loss in Markdown."""
+    lines = []
+    for kind, results in found["steps"].items():
+        low, median, high = results["keras"]["ratio"]
+        lines += [
+            f"A step of Distiller on {kind}, in fits of {found['epochs']} epochs: "
+            f"{results[OURS]['ms']:.2f} ms; keras takes {median:.2f} ({low:.2f}-{high:.2f}) times "
+            "as long."
+        ]
+    names = list(next(iter(found["digits"].values())))
+    rows = [[f"digits of the loss, T = {found['temperature']:g}", *names]]
+    rows += [["---"] + ["--:"] * len(names)]
+    for label, kept in found["digits"].items():
+        rows += [[label, *(f"{kept[name]:.1f}" for name in names)]]
+    return "\n\n".join([*lines, _markdown(rows)])
 
 
 def table(cases):
@@ -278,6 +375,10 @@ def table(cases):
     for case in cases:
         cells = [_cell(name, case["results"][name]) for name in names]
         rows += [[f"{case['rows']} x {case['size']}", case["dtype"], case["inputs"], *cells]]
+    return _markdown(rows)
+
+
+def _markdown(rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -352,6 +453,7 @@ def main():
         "cases": cases,
         "growth": {"one vector": growth(None), "rows of 10": growth(10)},
         "imports": import_times(),
+        "distillation": distillation(),
     }
     text = report(results)
     print(text)

@@ -168,6 +168,40 @@ def tensorflow_probability():
     return {"tfp.distributions": (tf.convert_to_tensor, functions)}
 
 
+def distillers(temperature):
+    """Return, by library, a function of student and teacher that makes a distiller of them."""
+    from keras import distillation, losses
+
+    from kl_course.nn import Distiller
+
+    def of_keras(student, teacher):
+        loss = distillation.LogitsDistillation(temperature, loss=losses.KLDivergence())
+        distiller = distillation.Distiller(teacher, student, loss, student_loss_weight=0.0)
+        distiller.compile("sgd", loss="mse")  # it demands a loss on labels; its weight is 0
+        return distiller
+
+    def ours(student, teacher):
+        distiller = Distiller(student, teacher, temperature=temperature)
+        distiller.compile("sgd")
+        return distiller
+
+    return {OURS: ours, "keras": of_keras}
+
+
+def distillation_losses(temperature):
+    """Return, by library, the loss of the teacher's logits and the student's."""
+    from keras import distillation, losses
+
+    from kl_course.nn import DistillationLoss
+
+    theirs = distillation.LogitsDistillation
+    return {
+        OURS: DistillationLoss(temperature),
+        "keras": theirs(temperature, loss=losses.KLDivergence()).compute_loss,
+        "keras, default": theirs(temperature).compute_loss,
+    }
+
+
 def _tensorflow_with_one_thread():
     import tensorflow
 
