@@ -358,6 +358,12 @@ def test_mutual_information_of_a_stack_of_tables():
     assert values[1, 2] == close_to(kc.mutual_information(joint[1, 2]), rel=1e-15)
 
 
+def test_a_variable_of_one_symbol_tells_nothing_in_any_stack():
+    joint = some_rows(2, 3, 4)[..., None, :]  # tables of one row
+    assert np.array_equal(kc.mutual_information(joint), np.zeros((2, 3)))
+    assert np.array_equal(kc.mutual_information(np.swapaxes(joint, -1, -2)), np.zeros((2, 3)))
+
+
 def test_bernoulli_kl_is_elementwise():
     p, q = np.array([0.1, 0.5, 1.0]), np.array([[0.2], [0.7]])
     values = kc.bernoulli_kl(p, q)
