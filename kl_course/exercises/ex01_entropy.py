@@ -217,6 +217,11 @@ def conditional_entropy_bits(p_xy):
             "is a row divided by its own sum.",
         ),
         (
+            lambda p_xy: -np.sum(p_xy * np.log2(p_xy / p_xy.sum(axis=1, keepdims=True))),
+            "Your answer is right while every pair occurs. Where an entry is 0, 0 times the "
+            "logarithm of 0 gives nan. Which pairs can stay out of the sum?",
+        ),
+        (
             lambda p_xy: conditional_entropy_bits(p_xy) if p_xy.any(axis=1).all() else np.nan,
             "Your answer is right while every x occurs. A row of zeros, divided by its sum, is "
             "0/0. How much should a row weigh that never occurs?",

@@ -338,6 +338,13 @@ def most_likely(counts, models):
             "Somewhere you multiply a count of 0 by the logarithm of 0, which gives nan, and "
             "NumPy's argmax takes nan for the largest. Which symbols can be left out?",
         ),
+        (
+            lambda counts, models: np.argmin(
+                (counts / counts.sum() * np.log(counts / counts.sum() / models)).sum(axis=1)
+            ),
+            "Somewhere you take 0 times the logarithm of 0, which gives nan, and NumPy's argmin "
+            "takes nan for the smallest. Which symbols can be left out?",
+        ),
     ),
 )
 

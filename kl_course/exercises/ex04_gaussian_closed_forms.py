@@ -119,6 +119,13 @@ def kl_normal(mean_p, std_p, mean_q, std_q):
             "costs: whose width is its yardstick?",
         ),
         (
+            lambda m, s, n, t: (
+                np.log(t / s) + s**2 / (2 * t**2) + (m - n) ** 2 / (2 * s**2) - 1 / 2
+            ),
+            "You measure the shift with P's width. It is Q's density that decides what a distance "
+            "costs: both squares stand over Q's variance.",
+        ),
+        (
             lambda m, s, n, t: np.log(t / s) + (s**2 + (m - n) ** 2) / 2 * t**2 - 1 / 2,
             "You multiply by Q's variance: `a / 2 * b` is `(a / 2) * b`. Put brackets round the "
             "denominator.",

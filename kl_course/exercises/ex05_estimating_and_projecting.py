@@ -62,6 +62,16 @@ def _within(n, values, stderrs):
     return np.sqrt(np.sum(n * (n - 1) * stderrs**2) / (n.sum() * (n.sum() - 1)))
 
 
+def _divided_by(runs, total):
+    """Return a `stderr` with n (n - runs) and N (N - total) for n (n - 1) and N (N - 1)."""
+
+    def wrong(n, values, stderrs):
+        squares = n * (n - runs) * stderrs**2 + n * (values - _weighted(n, values, stderrs)) ** 2
+        return np.sqrt(np.sum(squares) / (n.sum() * (n.sum() - total)))
+
+    return wrong
+
+
 _EVEN = ((100, 0.5, 0.2), (100, 0.5, 0.1))
 _UNEVEN = ((400, 0.62, 0.03), (100, 0.8, 0.07))
 
@@ -162,19 +172,20 @@ def merged(first, second):
             "is missing.",
         ),
         (
-            _merge_by(
-                _weighted,
-                lambda n, values, stderrs: (
-                    np.sqrt(
-                        np.sum(
-                            n**2 * stderrs**2 + n * (values - _weighted(n, values, stderrs)) ** 2
-                        )
-                    )
-                    / n.sum()
-                ),
-            ),
-            "Nearly: the value is right, and the error for long runs. Somewhere a variance was "
-            "divided by n - 1 and is multiplied by n now, or the other way round.",
+            _merge_by(_weighted, _divided_by(0, 0)),
+            "Nearly: the value is right, and the error for long runs. A squared standard error "
+            "is a sum of squares divided by n(n - 1), not by n². Look at both ends: what undoes "
+            "this for each run, and what does it for all N samples?",
+        ),
+        (
+            _merge_by(_weighted, _divided_by(1, 0)),
+            "Nearly: the value is right, and so is the sum of all squares. In the end you divide "
+            "it by N². Which divisor does `ddof=1` ask for?",
+        ),
+        (
+            _merge_by(_weighted, _divided_by(0, 1)),
+            "Nearly: the value is right, and so is the last divisor, N(N - 1). By what was a "
+            "run's sum of squares divided to give its stderr²? Multiply by the same.",
         ),
     ),
 )
