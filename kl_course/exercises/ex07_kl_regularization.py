@@ -82,6 +82,20 @@ def weight_penalty(w, s, t):
             "be left if they were all 0?",
         ),
         (
+            lambda w, s, t: (np.sum(w**2) + s**2) / (2 * t**2),
+            "Your answer holds s, too. Does that term move when w changes?",
+        ),
+        (
+            lambda w, s, t: s**2 / t**2 * np.sum(w**2),
+            "You write the strength of ridge regression, with s for the noise of the points. Here "
+            "s is the spread of a weight, and nothing divides by the noise.",
+        ),
+        (
+            lambda w, s, t: s**2 / (2 * t**2) * np.sum(w**2),
+            "You multiply by the variance of the weights. In (7.2) it stands beside the squared "
+            "mean, as a summand.",
+        ),
+        (
             lambda w, s, t: np.mean(w**2) / (2 * t**2),
             "Your answer is the mean over the weights. Independent weights add up their "
             "divergences, so ten weights pay ten times.",
@@ -253,6 +267,11 @@ def _of_true_class(probabilities, labels, bins):
     return sum(share * abs(gap) for share, gap in _gaps(confidence, right, bins))
 
 
+def _nan_if_a_bin_is_empty(probabilities, labels, bins):
+    full = len(_all_gaps(probabilities, labels, bins)) == bins
+    return calibration_error(probabilities, labels, bins) if full else np.nan
+
+
 def _without_the_last(probabilities, labels, bins):
     confidence, right = _confidence(probabilities, labels)
     index = (bins * confidence).astype(int)
@@ -286,7 +305,7 @@ def calibration_error(probabilities, labels, bins):
     solution=calibration_error,
     cases=(
         Case(
-            np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]]),
+            np.array([[0.875, 0.125], [0.75, 0.25], [0.75, 0.25], [0.625, 0.375]]),
             np.array([0, 1, 0, 0]),
             1,
             note="One bin: mean confidence 0.75, and three of four are right.",
@@ -367,6 +386,10 @@ def calibration_error(probabilities, labels, bins):
             ),
             "Your answer squares the gaps, so small ones hardly count. The definition in the "
             "lesson takes their size as it is.",
+        ),
+        (
+            _nan_if_a_bin_is_empty,
+            "The mean of an empty bin is 0/0: leave such a bin out.",
         ),
         (
             _without_the_last,

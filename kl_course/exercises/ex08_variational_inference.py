@@ -284,6 +284,7 @@ def distortion(pixels, logits):
             np.array([[1.0, 0.3], [-0.5, 2.0], [-1.5, 0.7]]),
             note="Three images of two pixels.",
         ),
+        Case(np.array([[1.0, 0.0]]), np.array([[0.25, 0.5]])),
         Case(
             np.array([[1.0, 0.0, 1.0, 0.0]]),
             np.array([[-800.0, 0.5, 40.0, -1.0]]),
@@ -360,6 +361,11 @@ def distortion(pixels, logits):
             lambda pixels, logits: (np.logaddexp(0, -logits) - pixels * logits).sum(1).mean(),
             "Your first term is -log p, the cost of a pixel of 1. The term pixels · logit then "
             "has to go the other way: try a pixel of 0 and one of 1.",
+        ),
+        (
+            _by_probabilities,  # of the logits themselves
+            "You take the logarithm of the logits. A logit may be any number, and a negative one "
+            "has no logarithm: which function makes a probability of it?",
         ),
         (
             lambda pixels, logits: _by_probabilities(pixels, _sigmoid(logits)),
