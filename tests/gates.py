@@ -247,26 +247,34 @@ def decides_its_claims(notebook, number):
     if len(decided_claims(notebook)) > 4 and number != LAST:
         yield "more than 4 claims are decided"
     start = 0
-    for cell, name in decided_claims(notebook):
-        end = notebook.cells.index(cell)
-        argument = "\n".join(c.source for c in notebook.cells[start : end + 1])
-        yield from verdict_problems(cell, CLAIMS.get(name), argument.partition("**Verdict:")[0])
-        start = end + 1
+    for end, cell in enumerate(notebook.cells):
+        names = [name for decider, name in decided_claims(notebook) if decider is cell]
+        if names:
+            argument = "\n".join(c.source for c in notebook.cells[start : end + 1])
+            argument = argument.partition("**Verdict:")[0]
+            for name in names:
+                yield from verdict_problems(cell, CLAIMS.get(name))
+            for part in ("**Claim.**", "**Why it is tempting.**"):
+                if argument.count(part) < len(names):
+                    yield f"{cell.id}: too few {part} between the verdict before and this one"
+            start = end + 1
 
 
-def verdict_problems(cell, claim, argument):
-    """Yield what a deciding cell lacks, compared with the claim of the ledger."""
+def verdict_problems(cell, claim):
+    """Yield what a deciding cell lacks, compared with one of its claims in the ledger."""
     if claim is None or cell.cell_type != "markdown":
         yield f"{cell.id}: a claim of the ledger is decided in Markdown"
         return
-    if f"**Verdict: {claim['verdict']}.**" not in cell.source:
-        yield f"{cell.id}: the verdict of the ledger is {claim['verdict']}"
-    bold = re.findall(r"\*\*(.+?)\*\*", cell.source, flags=re.S)
-    if plain(claim["right"]) not in map(plain, bold):
-        yield f"{cell.id}: not in bold as in the ledger: {claim['right']}"
-    for part in ("**Claim.**", "**Why it is tempting.**"):
-        if part not in argument:
-            yield f"{cell.id}: no {part} between the verdict before and this one"
+    verdicts = {}
+    for verdict, text in re.findall(
+        r"\*\*Verdict: (\w+)\.\*\*(.*?)(?=\*\*Verdict: |\Z)", cell.source, flags=re.S
+    ):
+        for bold in re.findall(r"\*\*(.+?)\*\*", text, flags=re.S):
+            verdicts[plain(bold)] = verdict
+    if plain(claim["right"]) not in verdicts:
+        yield f"{cell.id}: not in bold after a verdict, as in the ledger: {claim['right']}"
+    elif verdicts[plain(claim["right"])] != claim["verdict"]:
+        yield f"{cell.id}: the verdict of the ledger is {claim['verdict']}: {claim['right']}"
 
 
 def decides_each_claim_once(notebooks):

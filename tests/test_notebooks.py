@@ -151,6 +151,24 @@ def decide_five_claims(notebook):
         notebook.cells += [NotebookNode(c, id=f"{c.id}{i}") for c in pair]
 
 
+def decide_two_at_once(notebook, second=CLAIMS["A12"]):
+    set_source("g", "It is.", "It is.\n\n**Claim.** Two.\n\n**Why it is tempting.** So.")(notebook)
+    cell(notebook, "h").source += f"\n\n**Verdict: {second['verdict']}.** **{second['right']}**"
+    tag("h", "claim-A3", "claim-A12")(notebook)
+
+
+def decide_two_with_one_argument(notebook):
+    decide_two_at_once(notebook)
+    cell(notebook, "g").source = "**Claim.** One.\n\n**Why it is tempting.** It is."
+
+
+def exchange_two_verdicts(notebook):
+    decide_two_at_once(notebook, CLAIMS["A1"])
+    tag("h", "claim-A3", "claim-A1")(notebook)
+    for old, new in (("TRUE", "?"), ("FALSE", "TRUE"), ("?", "FALSE")):
+        set_source("h", f"Verdict: {old}", f"Verdict: {new}")(notebook)
+
+
 def put_claim_after_verdict(notebook):
     cell(notebook, "h").source += cell(notebook, "g").source
     cell(notebook, "g").source = ""
@@ -213,6 +231,8 @@ SPOILED = [
     (decides_its_claims, set_source("g", "**Why it is tempting.**", "")),
     (decides_its_claims, lambda nb: nb.cells.append(cell(nb, "h"))),  # without its own argument
     (decides_its_claims, decide_five_claims),
+    (decides_its_claims, decide_two_with_one_argument),
+    (decides_its_claims, exchange_two_verdicts),
     (quotes_computed_numbers, set_source("e", "0.046", "0.045")),
     (quotes_computed_numbers, set_source("e", "0.046", "0.0460")),
     (quotes_computed_numbers, set_source("e", "4.6%", "4.7%")),
@@ -250,6 +270,12 @@ def test_last_notebook_may_decide_any_number_of_claims():
     notebook = good_notebook()
     decide_five_claims(notebook)
     assert list(decides_its_claims(notebook, LAST)) == []
+
+
+def test_one_cell_may_decide_several_claims():
+    notebook = good_notebook()
+    decide_two_at_once(notebook)
+    assert list(decides_its_claims(notebook, 0)) == []
 
 
 def test_each_claim_is_decided_once():
