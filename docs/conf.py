@@ -20,10 +20,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["node_modules"]
 
+bibtex_bibfiles = ["references.bib"]
 nb_execution_mode = "off"
+# Of a table in HTML, for JupyterLab, and in Markdown, the latter: its links lead to pages.
+nb_mime_priority_overrides = [("html", "text/markdown", 1)]
 nb_output_stderr = "warn"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"

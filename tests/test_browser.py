@@ -70,6 +70,18 @@ WRONG_ANSWERS = {
     "08_variational_inference": {
         "8.2": ("mean_field_variances = np.diag", "These minimise the KL of the posterior from Q")
     },
+    "10_self_supervision": {
+        "10.1": ("mean_teacher = lambda weights, decay: weights.mean(axis=0)", "the plain mean")
+    },
+    "09_distillation": {
+        "9.1": ("soften = lambda p, temperature: p / temperature", "divides the probabilities"),
+    },
+    "12_claims_on_trial": {
+        "12.1": (
+            "fitted_kl = lambda x, y: abs(np.nansum(np.sort(x) * np.log(np.sort(x) / np.sort(y))))",
+            "points of the samples as probabilities",
+        )
+    },
 }
 
 
@@ -385,3 +397,44 @@ def assert_mathematics_is_rendered(page):
         }"""
     )
     assert not re.findall(r".*(?:\$\S|\\begin|\\tag|\\\(|\\\[).*", prose)
+
+
+# ------------------------------------------------------------------------- the table of notebook 12
+
+
+CLAIMS = next(path for path in NOTEBOOKS if path.name.startswith("12_"))
+
+
+def test_table_of_claims_leads_to_cells(new_page, lab_url):
+    """JupyterLab opens the notebook at its start; once it is open, a click leads to the cell."""
+    notebook = OpenNotebook(new_page(), CLAIMS, lab_url)
+    link = notebook.page.locator('.jp-OutputArea a[href*="02_kl"]').first
+    target = link.get_attribute("href").rpartition("cell-id=")[2]
+    table = notebook.call("return panel.id")
+    wait = """() => {
+        const panel = window.jupyterapp.shell.currentWidget;
+        return panel.context?.path.includes('/02_') && panel.context.isReady;
+    }"""
+    for _ in range(2):
+        notebook.call("app.shell.activateById(argument)", table)
+        link.click()
+        notebook.page.wait_for_function(wait, timeout=30_000)
+    notebook.page.wait_for_function(
+        """id => {
+            const cells = window.jupyterapp.shell.currentWidget.content.widgets;
+            const box = cells.find(cell => cell.model.id === id).node.getBoundingClientRect();
+            return box.bottom > 0 && box.top < window.innerHeight;
+        }""",
+        arg=target,
+        timeout=30_000,
+    )
+    notebook.close()
+
+
+def test_table_of_claims_leads_to_sections(open_page):
+    page = open_page(f"notebooks/{CLAIMS.stem}.html")
+    assert not page.locator('.cell_output a[href*="ipynb"]').count(), "a notebook is no page"
+    page.locator('.cell_output a[href*="02_kl"]').first.click()
+    page.wait_for_url("**/02_kl_divergence.html#*")
+    assert page.locator(f"[id='{page.url.partition('#')[2]}'] h2").count() == 1
+    page.close()

@@ -36,6 +36,10 @@ def _prior_kl(mean, std):
     return (mean**2 + std**2 - 1 - 2 * np.log(std)) / 2
 
 
+def _predicted(weight, noise, std):  # the variance of x if z ~ Q
+    return noise**2 + weight**2 * std**2
+
+
 def _evidence(x, weight, noise):
     variance = weight**2 + noise**2
     return -(np.log(2 * np.pi * variance) + x**2 / variance) / 2
@@ -159,6 +163,23 @@ def elbo(x, weight, noise, mean, std):
             lambda x, weight, noise, mean, std: elbo(x, weight, noise, mean, std) / np.log(2),
             "Your answer is in bits. The task asks for nats: nothing is to be divided by the "
             "logarithm of 2.",
+        ),
+        (
+            lambda *args: elbo(*args) - np.log(args[4]) / 2,
+            "Your KL has log(std) where the log-variance belongs. How much is log(std²)?",
+        ),
+        (
+            lambda x, weight, noise, mean, std: elbo(x, weight, noise, mean, np.sqrt(std)),
+            "Your answer takes std for the variance. Q = N(mean, std²).",
+        ),
+        (
+            lambda x, weight, noise, mean, std: (
+                -np.log(2 * np.pi * _predicted(weight, noise, std)) / 2
+                - (x - weight * mean) ** 2 / (2 * _predicted(weight, noise, std))
+                - _prior_kl(mean, std)
+            ),
+            "Your fit is the logarithm of the mean of p(x | z). The ELBO has the mean of the "
+            "logarithm, which is smaller.",
         ),
         (
             lambda x, weight, noise, mean, std: _evidence(x, weight, noise),
@@ -287,8 +308,8 @@ def distortion(pixels, logits):
         Case(np.array([[1.0, 0.0]]), np.array([[0.25, 0.5]])),
         Case(
             np.array([[1.0, 0.0, 1.0, 0.0]]),
-            np.array([[-800.0, 0.5, 40.0, -1.0]]),
-            note="A confident mistake costs 800 nats; a float holds no probability so small.",
+            np.array([[-800.0, 800.0, 40.0, -1.0]]),
+            note="Two confident mistakes, 800 nats each; a float holds no probability so small.",
         ),
     ),
     properties=(
@@ -361,6 +382,11 @@ def distortion(pixels, logits):
             lambda pixels, logits: (np.logaddexp(0, -logits) - pixels * logits).sum(1).mean(),
             "Your first term is -log p, the cost of a pixel of 1. The term pixels · logit then "
             "has to go the other way: try a pixel of 0 and one of 1.",
+        ),
+        (
+            lambda pixels, logits: (np.log(1 + np.exp(logits)) - pixels * logits).sum(1).mean(),
+            "Your answer is infinite for a confident mistake: a large exponential overflows, or a "
+            "small probability becomes 0. `np.logaddexp(0, z)` is log(1 + exp(z)) for every z.",
         ),
         (
             _by_probabilities,  # of the logits themselves

@@ -64,6 +64,10 @@ _PROBLEMS = tuple(
 )
 
 
+def _top(reference, reward):
+    return reward[reference > 0].max()
+
+
 def _softmax(x):
     weights = np.exp(x - np.max(x))
     return weights / weights.sum()
@@ -112,9 +116,7 @@ def best_policy_near(reference, reward, beta):
             "policy should stay: what should a large beta do to the exponent?",
         ),
         (
-            lambda reference, reward, beta: _normalised(
-                reference * np.exp((reward - reward.max()) * beta)
-            ),
+            lambda reference, reward, beta: best_policy_near(reference, reward, 1 / beta),
             "You multiply by beta. A high price of straying should keep the policy near the "
             "reference: which way does beta push?",
         ),
@@ -122,8 +124,9 @@ def best_policy_near(reference, reward, beta):
             lambda reference, reward, beta: _normalised(
                 reference * np.exp((reward - reward.max()) / beta)
             ),
-            "You take out the highest reward, although the reference never earns it: all other "
-            "exponentials may become 0. The highest of which actions is safe?",
+            "Your answer breaks down where an action that the reference never takes has the "
+            "highest reward. If you take that reward out, all other exponentials become 0; if "
+            "not, its own may overflow, and 0 · inf is nan. Leave that action out.",
         ),
         (
             lambda reference, reward, beta: _softmax(reward / beta),
@@ -146,7 +149,9 @@ def best_policy_near(reference, reward, beta):
             "probabilities?",
         ),
         (
-            lambda reference, reward, beta: reference * np.exp((reward - reward.max()) / beta),
+            lambda reference, reward, beta: (
+                reference * np.exp(np.minimum(reward - _top(reference, reward), 0) / beta)
+            ),
             "Your weights are safe from overflow, but they do not sum to 1. What turns weights "
             "into probabilities?",
         ),
@@ -196,9 +201,7 @@ def best_policy_near(reference, reward, beta):
             "for small r/beta only, and can turn negative.",
         ),
         (
-            lambda reference, reward, beta: _normalised(
-                reference * 2 ** ((reward - reward.max()) / beta)
-            ),
+            lambda reference, reward, beta: best_policy_near(reference, reward * np.log(2), beta),
             "Your answer uses powers of 2. KL is in nats here, and so the base of the exponential "
             "is e.",
         ),
@@ -297,15 +300,14 @@ def best_value(reference, reward, beta):
         ),
         (
             lambda reference, reward, beta: (
-                beta * np.log(np.sum(reference * np.exp((reward - reward.max()) / beta)))
+                best_value(reference, reward, beta) - _top(reference, reward)
             ),
             "You have taken the largest term out of the sum and not put it back: the value has to "
             "rise by what you subtracted from the rewards.",
         ),
         (
             lambda reference, reward, beta: (
-                reward.max() / beta
-                + beta * np.log(np.sum(reference * np.exp((reward - reward.max()) / beta)))
+                best_value(reference, reward, beta) + _top(reference, reward) * (1 / beta - 1)
             ),
             "What you took out of the sum was exp(top/beta). In the value it counts with beta "
             "times its logarithm: how much is that?",
@@ -339,11 +341,29 @@ def best_value(reference, reward, beta):
         ),
         (
             lambda reference, reward, beta: (
-                reward.max()
-                + beta * np.log2(np.sum(reference * np.exp((reward - reward.max()) / beta)))
+                _top(reference, reward)
+                + (best_value(reference, reward, beta) - _top(reference, reward)) / np.log(2)
             ),
             "Your answer takes the logarithm to base 2, but the exponential to base e. In nats "
             "both are natural.",
+        ),
+        (
+            lambda reference, reward, beta: (
+                _top(reference, reward)
+                + (best_value(reference, reward, beta) - _top(reference, reward)) / beta
+            ),
+            "You put back what you took out, but the logarithm of the rest lacks its factor beta: "
+            "what does (11.4) multiply log Z with?",
+        ),
+        (
+            lambda reference, reward, beta: (
+                _top(reference, reward)
+                + beta
+                * np.log(np.sum(reference * np.exp((reward - _top(reference, reward)) / beta)))
+            ),
+            "Your answer is nan where an action that the reference never takes has by far the "
+            "highest reward: its exponential overflows, and 0 · inf is nan. Leave such actions "
+            "out.",
         ),
         (
             lambda reference, reward, beta: np.sum(reference * np.exp(reward / beta)),
