@@ -276,6 +276,14 @@ def bench(arguments):
     return run(sys.executable, "tools/bench.py", *arguments)
 
 
+def mutants(arguments):
+    """Test the tests: change the code in a copy, and see whether they notice."""
+    if importlib.util.find_spec("mutmut") is None:
+        install(VENV, "-e", ".[mutants]")
+    with isolated():
+        return run(sys.executable, "tools/mutants.py", *arguments)
+
+
 def format_code(arguments):
     """Format and lint the code, notebooks included."""
     run_module("ruff", "format", *arguments)
@@ -303,6 +311,7 @@ TARGETS = {
     "test-browser": test_browser,
     "test-backends": test_backends,
     "bench": bench,
+    "mutants": mutants,
     "format": format_code,
     "upgrade": upgrade,
 }
