@@ -45,15 +45,26 @@ def explorer(draw, **sliders):
     }
     picture = ipywidgets.HTML()
 
-    def redraw(change=None):
+    def redraw():
         figure, alt = draw(**{name: handle.value for name, handle in handles.items()})
         picture.value = _image(figure, alt)
         plt.close(figure)
 
     for handle in handles.values():
-        handle.observe(redraw, names="value")
+        handle.observe(lambda change: _on_main_thread(redraw), names="value")
     redraw()
     return ipywidgets.VBox([*handles.values(), picture])
+
+
+def _on_main_thread(function):
+    """Call a function between cells: JupyterLab moves sliders in a thread, unsafe for pyplot."""
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        function()
+    else:
+        kernel.io_loop.add_callback(function)
 
 
 def _image(figure, alt):
