@@ -35,11 +35,12 @@ def log_base(base):
     return math.log(base)
 
 
-def check_temperature(temperature):
-    """Refuse a temperature that is not a positive finite number."""
-    check_number("temperature", temperature, "one positive number")
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; expected a finite number above 0")
+def positive_number(name, value):
+    """Return `value` as a float; refuse what is not one finite number above 0."""
+    check_number(name, value, "one positive number")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}; expected a finite number above 0")
+    return float(value)
 
 
 def number_from_zero(name, value):

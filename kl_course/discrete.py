@@ -404,7 +404,7 @@ def kl_from_logits(logits_p, logits_q, *, temperature=1.0, base=None, axis=-1):
     >>> kl_from_logits([1000.0, 0.0], [0.0, 0.0]).round(6)
     np.float64(0.693147)
     """
-    validation.check_temperature(temperature)
+    validation.positive_number("temperature", temperature)
     arrays = {
         "logits_p": validation.real_array("logits_p", logits_p),
         "logits_q": validation.real_array("logits_q", logits_q),

@@ -1,7 +1,5 @@
 """Callbacks for training with a KL divergence."""
 
-import math
-
 import keras
 
 from kl_course import _validation as validation
@@ -40,10 +38,7 @@ class StopAtKL(keras.callbacks.Callback):
 
     def __init__(self, threshold, monitor="kl"):
         super().__init__()
-        validation.check_number("threshold", threshold, "one positive number")
-        if not 0 < threshold < math.inf:
-            raise ValueError(f"threshold is {threshold}; expected a finite number above 0")
-        self.threshold = float(threshold)
+        self.threshold = validation.positive_number("threshold", threshold)
         self.monitor = monitor
         self.stopped_epoch = None
 

@@ -44,6 +44,11 @@ def _kl_from_targets(targets, log_q):
     return kl(targets, ops.log(ops.where(targets > TINY, targets, 1.0)), log_q)
 
 
+def _kl_from_constant(logits_p, logits_q, temperature=1.0):
+    log_p = ops.stop_gradient(log_probabilities(logits_p, temperature))
+    return kl(ops.exp(log_p), log_p, log_probabilities(logits_q, temperature))
+
+
 def full_precision(*tensors):
     """Return the tensors in float32 or, if they are, in float64: half precision is raised."""
     halves = ("float16", "bfloat16")
@@ -119,8 +124,7 @@ class KLFromLogits(keras.losses.Loss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        validation.check_temperature(temperature)
-        self.temperature = float(temperature)
+        self.temperature = validation.positive_number("temperature", temperature)
 
     def call(self, y_true, y_pred):
         """Return KL of each target from each prediction."""
@@ -249,13 +253,12 @@ class ConsistencyLoss(keras.losses.Loss):
         """Return the divergence of each clean prediction from the perturbed one."""
         _check_shapes(y_true, y_pred, "clean logits and perturbed logits of the same inputs")
         clean, perturbed = full_precision(y_true, y_pred)
-        log_p = ops.stop_gradient(log_probabilities(clean))
-        log_q = log_probabilities(perturbed)
-        if self.kind == "mse":
-            squares = ops.square(ops.exp(log_q) - ops.exp(log_p))
-            # Not ops.mean, which on PyTorch rounds float64 to float32.
-            return ops.sum(squares, axis=-1) / clean.shape[-1]
-        return kl(ops.exp(log_p), log_p, log_q)
+        if self.kind == "kl":
+            return _kl_from_constant(clean, perturbed)
+        p = ops.stop_gradient(ops.exp(log_probabilities(clean)))
+        squares = ops.square(ops.exp(log_probabilities(perturbed)) - p)
+        # Not ops.mean, which on PyTorch rounds float64 to float32.
+        return ops.sum(squares, axis=-1) / clean.shape[-1]
 
     def get_config(self):
         """Return the arguments that make an equal loss."""
@@ -318,8 +321,7 @@ class DistillationLoss(keras.losses.Loss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        validation.check_temperature(temperature)
-        self.temperature = float(temperature)
+        self.temperature = validation.positive_number("temperature", temperature)
         self.alpha = validation.fraction("alpha", alpha)
 
     def call(self, y_true, y_pred):
@@ -340,9 +342,7 @@ class DistillationLoss(keras.losses.Loss):
         return self.alpha * hard + (1 - self.alpha) * self._soft_loss(teacher, student)
 
     def _soft_loss(self, teacher, student):
-        log_p = ops.stop_gradient(log_probabilities(teacher, self.temperature))
-        log_q = log_probabilities(student, self.temperature)
-        return self.temperature**2 * kl(ops.exp(log_p), log_p, log_q)
+        return self.temperature**2 * _kl_from_constant(teacher, student, self.temperature)
 
     def get_config(self):
         """Return the arguments that make an equal loss."""
