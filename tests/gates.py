@@ -234,10 +234,13 @@ def plain(text):
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", text).lower())
 
 
+def claims_of(cell):
+    """Return the ids of the claims that a cell decides, by its tags."""
+    return [tag.removeprefix("claim-") for tag in tags(cell) if tag.startswith("claim-")]
+
+
 def decided_claims(notebook):
-    """Return (cell, id) for each tag that says: this cell decides a claim."""
-    pairs = [(cell, tag) for cell in notebook.cells for tag in tags(cell)]
-    return [(cell, tag.removeprefix("claim-")) for cell, tag in pairs if tag.startswith("claim-")]
+    return list(chain.from_iterable(map(claims_of, notebook.cells)))
 
 
 def decides_its_claims(notebook, number):
@@ -248,7 +251,7 @@ def decides_its_claims(notebook, number):
         yield "more than 4 claims are decided"
     start = 0
     for end, cell in enumerate(notebook.cells):
-        names = [name for decider, name in decided_claims(notebook) if decider is cell]
+        names = claims_of(cell)
         if names:
             argument = "\n".join(c.source for c in notebook.cells[start : end + 1])
             argument = argument.partition("**Verdict:")[0]
@@ -278,7 +281,7 @@ def verdict_problems(cell, claim):
 
 
 def decides_each_claim_once(notebooks):
-    decided = Counter(name for nb in notebooks.values() for _, name in decided_claims(nb))
+    decided = Counter(name for nb in notebooks.values() for name in decided_claims(nb))
     yield from (f"claim {name} is decided {n} times" for name, n in decided.items() if n > 1)
     if LAST in notebooks:
         yield from (f"claim {name} is nowhere decided" for name in CLAIMS.keys() - decided.keys())

@@ -280,9 +280,9 @@ def distillation_steps(temperature, examples, epochs, batch, seconds):
     results = {"arrays": {}, "dataset": {}}
     for kind, found in results.items():
         for name in (OURS, "keras"):
-            seconds, ours = taken[f"{name}, {kind}"], taken[f"{OURS}, {kind}"]
-            ms = 1e3 * float(np.median(seconds)) / steps
-            found[name] = {"ms": ms, "ratio": quartiles(seconds / ours)}
+            own, ours = taken[f"{name}, {kind}"], taken[f"{OURS}, {kind}"]
+            ms = 1e3 * float(np.median(own)) / steps
+            found[name] = {"ms": ms, "ratio": quartiles(own / ours)}
     return results
 
 
