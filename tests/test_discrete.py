@@ -258,6 +258,14 @@ def test_a_joint_with_its_own_marginals():
     assert kc.mutual_information(joint) == close_to(expected, rel=1e-13)
 
 
+def test_mutual_information_where_it_is_the_rounding_of_the_table():
+    rng = np.random.default_rng(2)
+    for rows, columns in rng.integers(2, 9, (20, 2)):
+        product = np.outer(rng.dirichlet(np.ones(rows)), rng.dirichlet(np.ones(columns)))
+        expected = reference.mutual_information(product)
+        assert kc.mutual_information(product) == close_to(expected, rel=1e-11)
+
+
 # ---- SciPy as an independent referee
 
 
