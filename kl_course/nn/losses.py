@@ -189,7 +189,7 @@ class ConfidencePenalty(keras.losses.Loss):
         _check_shapes(y_true, y_pred, PROBABILITIES)
         targets, logits = full_precision(y_true, y_pred)
         log_q = log_probabilities(logits)
-        log_u = -math.log(logits.shape[-1])
+        log_u = ops.full_like(log_q, -math.log(logits.shape[-1]))
         return _kl_from_targets(targets, log_q) + self.weight * kl(ops.exp(log_q), log_q, log_u)
 
     def get_config(self):

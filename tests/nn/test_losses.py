@@ -124,12 +124,15 @@ def test_a_common_shift_of_the_logits_costs_no_digits():
     np.testing.assert_allclose(values, exact(targets, shifted, 0.3), rtol=3e-6)
 
 
-def test_confidence_penalty_is_the_sum_of_two_divergences():
-    targets, logits = pairs()
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_confidence_penalty_is_the_sum_of_two_divergences(dtype):
+    targets, logits = pairs(dtype=dtype)
     q = softmax(logits.astype(np.float64))
     penalty = kc.kl_divergence(q, np.full(10, 0.1))
-    values = value(ConfidencePenalty(0.7, reduction=None), targets, logits)
-    np.testing.assert_allclose(values, exact(targets, logits) + 0.7 * penalty, rtol=2e-6)
+    values = value(ConfidencePenalty(0.7, reduction=None, dtype=dtype), targets, logits)
+    assert values.dtype == dtype
+    expected = exact(targets, logits) + 0.7 * penalty
+    np.testing.assert_allclose(values, expected, rtol=20 * np.finfo(dtype).eps)
 
 
 def test_confidence_penalty_differs_from_the_published_form_by_constants():
