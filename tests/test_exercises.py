@@ -1,6 +1,7 @@
 """Every exercise of every catalogue, and the engine that judges the answers."""
 
 import ast
+import functools
 import inspect
 import math
 import subprocess
@@ -322,6 +323,54 @@ def test_unexpected_exception_types_do_not_escape(toy):
         raise BadStringError
 
     assert toy(answer).rows["error"].endswith("BadStringError: <exception str() failed>")
+
+
+# The progress that a passed report tells
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """Forget what other tests have passed."""
+    monkeypatch.setattr(exercises, "_passed", set())
+
+
+def count_of(number, answer):
+    return check(number, answer).rows.get("exercises")
+
+
+def test_a_pass_counts_the_exercises_of_its_lesson(session):
+    assert count_of("1.2", ALL["1.2"].solution) == "1 of 3 passed in this session."
+    assert count_of("2.1", ALL["2.1"].solution) == "1 of 2 passed in this session."
+    assert count_of("1.1", ALL["1.1"].solution) == "2 of 3 passed in this session."
+    assert count_of("1.1", ALL["1.1"].solution) == "2 of 3 passed in this session."
+    assert count_of("1.3", ALL["1.3"].solution) == "3 of 3 passed in this session."
+
+
+def test_lessons_whose_numbers_begin_alike_are_counted_apart(session):
+    check("1.1", ALL["1.1"].solution)
+    assert count_of("10.1", ALL["10.1"].solution) == "1 of 3 passed in this session."
+
+
+def test_what_does_not_pass_neither_counts_nor_shows_a_count(session):
+    assert count_of("1.1", None) is None
+    assert count_of("1.1", lambda p: ...) is None
+    assert count_of("1.1", lambda p: 0.0) is None
+    assert count_of("1.1", 2.0) is None
+    assert count_of("1.2", ALL["1.2"].solution) == "1 of 3 passed in this session."
+
+
+def test_the_solution_in_a_notebook_is_not_the_learners(session):
+    def entropy_bits_solution(p):
+        return ALL["1.1"].solution(p)
+
+    report = check("1.1", entropy_bits_solution)
+    assert report.passed
+    assert repr(report) == "✓ 1.1 Entropy of a probability vector: passed"
+    assert count_of("1.2", ALL["1.2"].solution) == "1 of 3 passed in this session."
+
+
+def test_an_answer_need_not_have_a_name(session):
+    assert count_of("1.1", functools.partial(ALL["1.1"].solution)).startswith("1 of 3")
 
 
 @pytest.mark.parametrize("name", ["13.1", "1.99", "1", "", "x", 1.2])

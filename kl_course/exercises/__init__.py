@@ -1,7 +1,8 @@
 """Exercises that answer back: ``check("1.2", entropy_bits)``.
 
 An answer is a function. It is run on the cases of its exercise and compared with the reference
-solution. If it goes wrong the way a known misconception does, the report leads on from there.
+solution. If it goes wrong the way a known misconception does, the report leads on from there. If
+it passes, the report counts how many exercises of the lesson have passed in this session.
 The exercises of notebook ``01_…`` are the ``EXERCISES`` of module ``ex01_…``.
 """
 
@@ -22,6 +23,7 @@ _SYMBOL = {"passed": "✓", "not attempted": "○", "failed": "✗"}
 # Each has a contrast of at least 3:1 on white and on black.
 _BORDER = {"passed": "#009E73", "not attempted": "#767676", "failed": "#D55E00"}
 _SET_AS_CODE = ("input", "expected", "given", "line")
+_passed = set()  # the numbers of the exercises that the learner has passed in this session
 
 
 class Case:
@@ -81,8 +83,7 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        headline = html.escape(repr(self).splitlines()[0])
-        lines = [f"<strong>{headline}</strong>"]
+        lines = [f"<strong>{html.escape(repr(self).splitlines()[0])}</strong>"]
         for label, text in self.rows.items():
             marked = html.escape(f"`{text}`" if label in _SET_AS_CODE else text)
             lines.append(f"{label}: " + re.sub("`(.+?)`", r"<code>\1</code>", marked))
@@ -103,7 +104,9 @@ def check(exercise: str, answer: Callable) -> Report:
     Returns
     -------
     Report
-        Shown as HTML by a notebook, and as plain text elsewhere.
+        Shown as HTML by a notebook, and as plain text elsewhere. If the answer passes, it counts
+        the exercises of the lesson that have passed since Python was started, but not what a
+        function named ``..._solution`` passed: that one is the course's own.
 
     Raises
     ------
@@ -114,8 +117,11 @@ def check(exercise: str, answer: Callable) -> Report:
     --------
     >>> check("0.1", lambda nats: nats / np.log(2))
     ✓ 0.1 From nats to bits: passed
+      exercises 1 of 1 passed in this session.
     """
-    found = _find(exercise)
+    lesson = catalogue(f"ex{str(exercise).partition('.')[0]:0>2}_")  # imports one chapter only
+    if (found := lesson.get(exercise)) is None:
+        raise ValueError(f"exercise is {exercise!r}; expected one of {list(catalogue())}")
     report = partial(Report, f"{found.id} {found.title}")
     if answer is None or answer is ...:
         return report("not attempted", {"next": "Write the function, then check it."})
@@ -131,7 +137,11 @@ def check(exercise: str, answer: Callable) -> Report:
         return report("not attempted", {"next": "Replace the `...`, and end with a `return`."})
     rows = _wrong_case(found, outcomes) or _broken_property(found, on_copies)
     rows = {label: text for label, text in rows.items() if text}
-    return report("failed" if rows else "passed", rows)
+    status = "failed" if rows else "passed"
+    if status == "passed" and not getattr(answer, "__name__", "").endswith("_solution"):
+        _passed.add(exercise)
+        rows["exercises"] = f"{len(_passed & {*lesson})} of {len(lesson)} passed in this session."
+    return report(status, rows)
 
 
 def catalogue(prefix: str = "ex") -> dict[str, Exercise]:
@@ -139,13 +149,6 @@ def catalogue(prefix: str = "ex") -> dict[str, Exercise]:
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     modules = [import_module(f"{__name__}.{name}") for name in names if name.startswith(prefix)]
     return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
-
-
-def _find(name):
-    exercises = catalogue(f"ex{str(name).partition('.')[0]:0>2}_")  # imports one chapter only
-    if name not in exercises:
-        raise ValueError(f"exercise is {name!r}; expected one of {list(catalogue())}")
-    return exercises[name]
 
 
 def _outcome(function, args):
@@ -240,8 +243,7 @@ def _call(exercise, case):
 
 def _show(value):
     """Return a short text, the same in each run, with numbers rounded to six digits."""
-    numbers = _numbers(value)
-    if numbers is None:
+    if (numbers := _numbers(value)) is None:
         return f"a value of type {type(value).__name__}"
     six = {"all": lambda number: f"{number + 0.0:.6g}"}  # + 0.0 makes 0 of a puzzling -0
     return " ".join(np.array2string(numbers, formatter=six, separator=", ", threshold=24).split())
