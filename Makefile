@@ -3,7 +3,7 @@
 # make test ARGS="-k entropy"         passes arguments on
 PYTHON ?= $(shell command -v python3 || command -v python)
 
-TARGETS = lab course test test-lowest refresh site test-browser test-backends bench mutants format upgrade
+TARGETS = lab course test test-lowest refresh site workshop test-browser test-backends test-hub test-wheel bench mutants format upgrade
 .PHONY: help $(TARGETS)
 
 help:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BACKENDS_VENV = ROOT / "build" / "backends"  # JAX and PyTorch
 LOWEST_VENV = ROOT / "build" / "lowest"  # the lowest versions that pyproject.toml admits
+HUB_VENV = ROOT / "build" / "hub"  # JupyterHub, and what the lessons without Keras need
 COURSE = ["-e", ".[course,test,docs]"]  # what .venv holds
 BACKENDS = {"tensorflow": VENV, "jax": BACKENDS_VENV, "torch": BACKENDS_VENV}
 PYPROJECT = ROOT / "pyproject.toml"
@@ -81,7 +82,7 @@ def check_python():
         )
 
 
-def make_environment(venv, size, *packages, constraints=None):
+def make_environment(venv, size, *packages, constraints=None, python=sys.executable):
     """Make an environment, or bring it up to date if it was complete before.
 
     Its versions are those of constraints.txt, or of another such file.
@@ -90,7 +91,7 @@ def make_environment(venv, size, *packages, constraints=None):
     if not is_complete(venv) and not runs_inside(venv):
         check_python()
         print(f"Making {name}: this takes a few minutes, once, and {size} on disk.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
     else:
         print(f"Updating {name}: pyproject.toml or constraints.txt has changed.", flush=True)
     install(venv, *packages, constraints=constraints)
@@ -189,7 +190,7 @@ def pytest_command(compare):
     nbval = ["--nbval" if compare else "--nbval-lax", "--nbval-current-env"]
     nbval += ["--nbval-cell-timeout=120"]
     workers = ["-n", "2", "--dist", "loadfile"]  # the cells of a notebook share a kernel
-    return ["pytest", *workers, *nbval, "--doctest-modules", "-m", "not browser"]
+    return ["pytest", *workers, *nbval, "--doctest-modules", "-m", "not browser and not hub"]
 
 
 def test_lowest(arguments):
@@ -202,7 +203,7 @@ def test_lowest(arguments):
         if status:
             return status
         packages = ["-e", ".[course,test]"]
-        make_environment(LOWEST_VENV, "2.7 GB", *packages, constraints=versions)
+        make_environment(LOWEST_VENV, "3 GB", *packages, constraints=versions)
     with isolated():
         command = pytest_command(compare=False)
         return run(python_of(LOWEST_VENV), "-m", *command, *arguments)
@@ -271,6 +272,53 @@ def test_backends(arguments):
     return status
 
 
+def test_hub(arguments):
+    """Run a class of ten on a JupyterHub of this machine; needs Linux, root and Node.js."""
+    npm = shutil.which("npm")
+    if sys.platform == "linux" and os.geteuid() == 0 and npm:  # else the tests are skipped
+        if not is_current(HUB_VENV):
+            make_environment(HUB_VENV, "0.8 GB", *hub_packages(), python=python_for_all())
+        folder = ROOT / "tests" / "hub"
+        wanted, done = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
+        if not done.exists() or done.stat().st_mtime < wanted.stat().st_mtime:
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=folder, check=True)
+    return run_module("pytest", "-m", "hub", "tests/hub", *arguments)
+
+
+def hub_packages():
+    """Return what the environment of the hub holds: TensorFlow's 2 GB are not needed there."""
+    import tomllib
+
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    return [".", *(p for p in extras["course"] + extras["hub"] if p != "kl_course[nn]")]
+
+
+def python_for_all():
+    """Return a supported Python that every user of this machine may run."""
+    for python in (sys._base_executable, *map("/usr/bin/python3.{}".format, supported_python())):
+        path = Path(python).resolve()
+        if path.exists() and all(folder.stat().st_mode & 0o001 for folder in path.parents):
+            return python
+    sys.exit(
+        f"{sys._base_executable} is in a folder that other users cannot enter, and there is no "
+        "other Python that fits. On Debian and Ubuntu: sudo apt install python3-venv"
+    )
+
+
+def test_wheel(arguments):
+    """Build wheel and sdist, and run the unit tests with each in an empty environment."""
+    import archives
+
+    with isolated():
+        return archives.test(arguments)
+
+
+def workshop(arguments):
+    """Pack the lessons without solutions, and all that they need, for a class."""
+    return run(sys.executable, "tools/workshop.py", *arguments)
+
+
 def bench(arguments):
     """Measure speed and digits beside other libraries."""
     return run(sys.executable, "tools/bench.py", *arguments)
@@ -310,6 +358,9 @@ TARGETS = {
     "site": site,
     "test-browser": test_browser,
     "test-backends": test_backends,
+    "test-hub": test_hub,
+    "test-wheel": test_wheel,
+    "workshop": workshop,
     "bench": bench,
     "mutants": mutants,
     "format": format_code,
@@ -328,7 +379,7 @@ def main():
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the target")
     options = parser.parse_args()
     if not is_current(VENV):
-        make_environment(VENV, "2.7 GB", *COURSE)
+        make_environment(VENV, "3 GB", *COURSE)
     if not runs_inside(VENV):
         return run(python_of(VENV), __file__, *sys.argv[1:])
     return TARGETS[options.target](options.arguments)
