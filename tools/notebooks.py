@@ -6,6 +6,8 @@ import argparse
 import ast
 import difflib
 import json
+import os
+import platform
 import re
 import sys
 import textwrap
@@ -22,7 +24,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
+from kl_course.exercises import catalogue
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+GUIDE = NOTEBOOKS.parent / "docs" / "teaching.md"
+MARKS = "<!-- measured: make course ARGS=--publish -->\n", "<!-- end of measured -->\n"
 CELL_TIMEOUT = 120  # seconds, as for nbval in course.py
 
 # A cell added to each notebook: the peak memory of its kernel, in units that differ by system.
@@ -188,6 +194,45 @@ def print_failures(runs):
             print(f"\n{run.failure}")
 
 
+def announced_minutes(notebook):
+    """Return the minutes that the first cell of a lesson announces."""
+    return int(re.search(r"\*\*Time:\*\* (\d+) minutes", notebook.cells[0].source)[1])
+
+
+def teaching_table(measured):
+    """Return the table of the teaching guide: minutes, and what ``publish`` has measured."""
+    exercises = catalogue()
+    lines = ["| lesson | minutes | exercises | seconds | peak MB |", "|---|--:|--:|--:|--:|"]
+    for name, used in measured["notebooks"].items():
+        minutes = announced_minutes(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4))
+        ours = [e.minutes for e in exercises.values() if e.id.startswith(f"{int(name[:2])}.")]
+        cells = minutes, sum(ours), round(used["seconds"]), round(used["megabytes"])
+        lines.append(f"| [{name[:2]}](notebooks/{name}.ipynb) | {' | '.join(map(str, cells))} |")
+    machine = ", ".join(f"{key} {value}" for key, value in measured["machine"].items())
+    return "\n".join([*lines, "", f"Measured with {machine}.", ""])
+
+
+def publish(runs):
+    """Write seconds and memory of all lessons to the teaching guide, and to a file beside it."""
+    measured = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
+        "notebooks": {
+            run.path.stem: {"seconds": round(run.seconds, 1), "megabytes": round(run.megabytes)}
+            for run in runs
+        },
+    }
+    data = json.dumps(measured, indent=1) + "\n"
+    (GUIDE.parent / "_static" / "course.json").write_text(data, encoding="utf-8")
+    before, rest = GUIDE.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    text = before + MARKS[0] + teaching_table(measured) + MARKS[1] + after
+    GUIDE.write_text(text, encoding="utf-8", newline="\n")
+
+
 def widget_state(metadata):
     """Return the stored models of the widgets of a notebook, by id."""
     return metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})["state"]
@@ -282,31 +327,37 @@ def find(names):
 
 
 def parse(target, arguments):
-    """Parse the arguments of a target that runs notebooks; return the paths and the jobs."""
+    """Parse the arguments of a target that runs notebooks; return the paths and the options."""
     parser = argparse.ArgumentParser(prog=f"course.py {target}")
     parser.add_argument("notebooks", nargs="*", help="paths or names (default: all)")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")
+    if target == "course":
+        publishing = "measure all, one at a time, and put the figures into docs/teaching.md"
+        parser.add_argument("--publish", action="store_true", help=publishing)
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}; it must be at least 1")
     paths = find(options.notebooks)
     if not paths:
         parser.error(f"there is no notebook in {NOTEBOOKS}")
-    return paths, options.jobs
+    return paths, options
 
 
 def course(arguments):
-    """Execute notebooks, store nothing, print the table; return the exit status."""
-    paths, jobs = parse("course", arguments)
+    """Execute notebooks, store no output, print the table; return the exit status."""
+    paths, options = parse("course", arguments)
     start = time.perf_counter()
-    runs = execute_all(paths, jobs)
-    return report(runs, time.perf_counter() - start)
+    runs = execute_all(find([]), jobs=1) if options.publish else execute_all(paths, options.jobs)
+    status = report(runs, time.perf_counter() - start)
+    if options.publish and status == 0:
+        publish(runs)
+    return status
 
 
 def refresh(arguments):
     """Execute notebooks and store the outputs of those that ran to their end."""
-    paths, jobs = parse("refresh", arguments)
-    runs = execute_all(paths, jobs)
+    paths, options = parse("refresh", arguments)
+    runs = execute_all(paths, options.jobs)
     for run in runs:
         if not run.failure:
             store(run)
