@@ -32,7 +32,7 @@ def test_examples(library):
 def run(section, names):
     """Run the examples of a section; return how many there are."""
     example = doctest.DocTestParser().get_doctest(
-        section.replace("```", ""), names, PAGE.name, None, 0
+        section.replace("```", ""), names, "docs", None, 0
     )
     report = []
     doctest.DocTestRunner().run(example, out=report.append, clear_globs=False)
