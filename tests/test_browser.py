@@ -1,4 +1,4 @@
-"""The notebooks in JupyterLab and on the site, in a real Chromium (`make test-browser`).
+"""The notebooks in JupyterLab, in a real Chromium (`make test-browser`).
 
 CHROMIUM names the browser if it is not on the PATH. Screenshots: build/screenshots.
 """
@@ -12,17 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
+
+from .browsing import NOTEBOOKS, ROOT, SCREENSHOTS, save_screenshots
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[1]
-SCREENSHOTS = ROOT / "build" / "screenshots"
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CLAIMS = next(path for path in NOTEBOOKS if path.name.startswith("12_"))
 
 # By notebook and exercise: a wrong answer, and words of the hint that it earns.
 # The right answer is the notebook's own solution, whose name ends in `_solution`.
@@ -83,52 +82,6 @@ WRONG_ANSWERS = {
         )
     },
 }
-
-
-def chromium_path():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        message = "no Chromium found: install it, or set CHROMIUM to its path"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    arguments = ["--disable-background-networking", "--disable-dev-shm-usage"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium's sandbox refuses to run as root
-    path = chromium_path()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def new_page(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 1400})
-    yield context.new_page
-    context.close()
-
-
-def save_screenshots(page, scroller, name):
-    """Picture everything that the element `scroller` can scroll to, one viewport at a time."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for old in SCREENSHOTS.glob(f"{name}-[0-9][0-9].png"):
-        old.unlink()
-    element = page.locator(scroller).first
-    height, step = element.evaluate("e => [e.scrollHeight, e.clientHeight - 100]")
-    for number, top in enumerate(range(0, height - 100, step)):
-        element.evaluate("(e, top) => e.scrollTo({top, behavior: 'instant'})", top)
-        page.wait_for_timeout(50)  # lets the browser paint what has just come into view
-        page.screenshot(path=SCREENSHOTS / f"{name}-{number:02d}.png")
-
-
-# ------------------------------------------------------------------------------- JupyterLab
 
 
 @pytest.fixture(scope="module")
@@ -310,101 +263,6 @@ def save_report(notebook, index, name):
     cell.screenshot(path=SCREENSHOTS / f"{notebook.name}-exercise-{name}.png")
 
 
-# ----------------------------------------------------------------------------------- the site
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """Build the site from the committed notebooks."""
-    site = tmp_path_factory.mktemp("site") / "html"
-    subprocess.run([sys.executable, ROOT / "docs" / "fetch_assets.py"], check=True)
-    options = ["-W", "--keep-going", "-q", "-b", "html"]
-    subprocess.run([sys.executable, "-m", "sphinx", *options, ROOT / "docs", site], check=True)
-    return site
-
-
-@pytest.fixture(scope="module")
-def open_page(new_page, site):
-    """Open a page of the site from its file; fail on any error or outside request."""
-
-    def open_page(path):
-        page, problems = new_page(), []
-        page.on("console", lambda line: line.type == "error" and problems.append(line.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:200]}"))
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:", "blob:"))
-                or problems.append(f"outside request: {request.url}")
-            ),
-        )
-        page.goto((site / path).as_uri())
-        page.evaluate("async () => await window.MathJax?.startup?.promise")
-        page.wait_for_load_state("networkidle")
-        save_screenshots(page, "html", f"site-{Path(path).stem}")
-        assert not problems
-        return page
-
-    return open_page
-
-
-@pytest.mark.parametrize("path", ["index.html", "api.html"])
-def test_page_loads_offline(open_page, path):
-    page = open_page(path)
-    assert page.locator("article h1").count() == 1
-    assert_mathematics_is_rendered(page)
-    page.close()
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_page(open_page, path):
-    stored = nbformat.read(path, as_version=4)
-    page = open_page(f"notebooks/{path.stem}.html")
-    assert page.locator("article h1").count() == 1
-    assert_mathematics_is_rendered(page)
-
-    prose = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
-    numbers = page.locator("mjx-assistive-mml mlabeledtr > mtd:first-child").all_text_contents()
-    assert numbers == [f"({tag})" for tag in re.findall(r"\\tag\{(.+?)\}", prose)]
-    assert not page.locator(".eqno:visible").count(), "a second number beside the tag"
-
-    outputs = [output for cell in stored.cells for output in cell.get("outputs", ())]
-    figures = [output for output in outputs if "image/png" in output.get("data", ())]
-    explorers = json.dumps(widget_models(stored)).count("<img")
-    images = page.locator(".cell_output img")
-    assert images.count() == len(figures) + explorers
-    # Sphinx fills in the file name where there is no alternative text.
-    alts = images.evaluate_all("images => images.map(i => i.naturalWidth ? i.alt : 'broken.png')")
-    assert not [alt for alt in alts if not alt.strip() or alt.endswith(".png")]
-    said = " ".join(alts)
-    assert all(figure.metadata["image/png"]["alt"] in said for figure in figures)
-
-    hidden = sum("hide-input" in cell.metadata.get("tags", ()) for cell in stored.cells)
-    assert page.locator("details.hide:not([open])").count() == hidden
-    page.close()
-
-
-def assert_mathematics_is_rendered(page):
-    assert not page.locator("[data-mml-node=merror]").all_text_contents()
-    sources = page.locator("article .math")
-    assert sources.count() == page.locator("article .math:has(mjx-container)").count()
-    prose = page.evaluate(
-        """() => {
-            const article = document.querySelector('article').cloneNode(true);
-            article.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());
-            return article.textContent;
-        }"""
-    )
-    assert not re.findall(r".*(?:\$\S|\\begin|\\tag|\\\(|\\\[).*", prose)
-
-
-# ------------------------------------------------------------------------- the table of notebook 12
-
-
-CLAIMS = next(path for path in NOTEBOOKS if path.name.startswith("12_"))
-
-
 def test_table_of_claims_leads_to_cells(new_page, lab_url):
     """JupyterLab opens the notebook at its start; once it is open, a click leads to the cell."""
     notebook = OpenNotebook(new_page(), CLAIMS, lab_url)
@@ -429,12 +287,3 @@ def test_table_of_claims_leads_to_cells(new_page, lab_url):
         timeout=30_000,
     )
     notebook.close()
-
-
-def test_table_of_claims_leads_to_sections(open_page):
-    page = open_page(f"notebooks/{CLAIMS.stem}.html")
-    assert not page.locator('.cell_output a[href*="ipynb"]').count(), "a notebook is no page"
-    page.locator('.cell_output a[href*="02_kl"]').first.click()
-    page.wait_for_url("**/02_kl_divergence.html#*")
-    assert page.locator(f"[id='{page.url.partition('#')[2]}'] h2").count() == 1
-    page.close()
