@@ -264,6 +264,9 @@ def test_mutual_information_where_it_is_the_rounding_of_the_table():
         product = np.outer(rng.dirichlet(np.ones(rows)), rng.dirichlet(np.ones(columns)))
         expected = reference.mutual_information(product)
         assert kc.mutual_information(product) == close_to(expected, rel=1e-11)
+    product = np.outer(rng.dirichlet(np.ones(200)), rng.dirichlet(np.ones(300))).astype(np.float32)
+    expected = kc.mutual_information(product.astype(np.float64) / product.sum(dtype=np.float64))
+    assert kc.mutual_information(product) == close_to(expected, rel=1e-7)
 
 
 # ---- SciPy as an independent referee

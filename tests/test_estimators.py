@@ -436,6 +436,7 @@ def test_an_infinite_row_makes_the_mean_infinite():
     merged.merge(running((P, Q)))
     into_infinite = running((P[:2], impossible))
     into_infinite.merge(running((P, Q)))
+    into_infinite.merge(runs[0])
     for part in (*runs, merged, into_infinite):
         value, stderr = part.result()
         assert value == inf

@@ -211,6 +211,11 @@ def test_a_bad_axis(axis):
             call()
 
 
+def test_the_axes_that_there_are():
+    with raises("axis is 2", "expected -2 to 1 for 2 dimensions"):
+        kc.entropy(ROWS, axis=2)
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, np.nan, np.inf, "1", None, [1.0, 2.0], 1j])
 def test_a_bad_temperature(temperature):
     with raises("temperature", "expected", "number"):

@@ -433,6 +433,16 @@ class TestErrors:
         with raises(name, "probabilities", "logits"):
             make_distiller(**{name: make_model(3, **options[way])})
 
+    def test_probabilities_in_a_sequence(self):
+        def make(**options):
+            return keras.Sequential([keras.Input((5, 4)), layers.Dense(CLASSES, **options)])
+
+        with raises("student", "probabilities", "logits"):
+            Distiller(make(activation="softmax"), make())
+
+    def test_logits_that_are_never_negative(self, data):
+        assert evaluate(make_distiller(student=make_model(1, activation="relu")), data[0])["kl"] > 0
+
     def test_log_probabilities_are_logits(self, data):
         student = make_model(1, activation="log_softmax")
         assert evaluate(make_distiller(student=student), data[0])["kl"] > 0

@@ -611,6 +611,14 @@ def test_shapes_that_differ_are_refused(shape, loss):
         loss(np.ones(shape, "float32"), np.zeros((8, 3), "float32"))
 
 
+def test_sizes_that_a_graph_does_not_know_may_be_equal():
+    loss, logits = KLFromLogits(reduction=None), keras.KerasTensor((8, 3))
+    assert loss.call(keras.KerasTensor((None, 3)), logits).shape == (8,)
+    for shape in ((None, 4), (None,)):
+        with pytest.raises(ValueError, match="expected equal shapes"):
+            loss.call(keras.KerasTensor(shape), logits)
+
+
 def test_fit_refuses_class_labels(data):
     inputs, targets = data
     with pytest.raises(ValueError, match=r"y_true has shape .*keras\.utils\.to_categorical"):

@@ -162,12 +162,12 @@ class TestParts:
         distortion = report(make_vae(), x, outputs)["distortion"]
         assert distortion == pytest.approx(1000 * wrong.sum(axis=1).mean(), rel=1e-6)
 
-    @pytest.mark.parametrize("std", [1.0, 0.1, 3])
-    def test_gaussian_distortion(self, rng, std):
+    @pytest.mark.parametrize("options", [{}, {"std": 0.1}, {"std": 3}])
+    def test_gaussian_distortion(self, rng, options):
         outputs, x = make_outputs(rng), rng.standard_normal((20, SIZE))
-        expected = -stats.norm.logpdf(x, outputs["decoded"], std).sum(axis=1).mean()
-        distortion = report(make_vae(likelihood="gaussian", std=std), x, outputs)["distortion"]
-        assert distortion == pytest.approx(expected, rel=1e-6)
+        expected = -stats.norm.logpdf(x, outputs["decoded"], options.get("std", 1))
+        distortion = report(make_vae(likelihood="gaussian", **options), x, outputs)["distortion"]
+        assert distortion == pytest.approx(expected.sum(axis=1).mean(), rel=1e-6)
 
     @pytest.mark.parametrize("kl", ["closed", "sampled"])
     @pytest.mark.parametrize("beta", [0, 0.3, 4.0])
