@@ -48,10 +48,10 @@ def build(folder):
     return sdist, build_one("wheel", unpacked, folder, "*.whl"), unpacked
 
 
-def build_one(kind, source, folder, pattern):
+def build_one(kind, source, folder, pattern, **options):
     """Build one archive with the installed setuptools; return its path."""
     command = [sys.executable, "-c", BUILD, f"build_{kind}", folder]
-    subprocess.run(command, cwd=source, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=source, stdout=subprocess.DEVNULL, check=True, **options)
     (archive,) = folder.glob(pattern)
     return archive
 

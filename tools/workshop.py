@@ -8,13 +8,12 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 import nbformat
+from archives import build_one
 from markdown_it import MarkdownIt
 from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
@@ -102,16 +101,8 @@ def build_wheel(folder):
             shutil.copy(ROOT / name, copy)
         for path in copy.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
-        offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-        subprocess.run(
-            [*pip, *offline, "--wheel-dir", folder, copy],
-            env=os.environ | {"SOURCE_DATE_EPOCH": FIRST_DAY},
-            umask=0o022,
-            check=True,
-        )
-    (wheel,) = Path(folder).glob("*.whl")
-    return wheel
+        dated = os.environ | {"SOURCE_DATE_EPOCH": FIRST_DAY}
+        return build_one("wheel", copy, Path(folder), "*.whl", env=dated, umask=0o022)
 
 
 def handout(text):
