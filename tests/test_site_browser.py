@@ -75,9 +75,9 @@ def test_mathematics_is_rendered(page):
     assert sources.count() == page.locator("article .math:has(mjx-container)").count()
     prose = page.evaluate(
         """() => {
-            const article = document.querySelector('article').cloneNode(true);
-            article.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());
-            return article.textContent;
+            const main = document.querySelector('main').cloneNode(true);
+            main.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());
+            return main.textContent;
         }"""
     )
     assert not re.findall(r".*(?:\$\S|\\begin|\\tag|\\\(|\\\[).*", prose)
