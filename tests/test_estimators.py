@@ -443,6 +443,13 @@ def test_an_infinite_row_makes_the_mean_infinite():
         assert np.isnan(stderr)
 
 
+def test_two_rows_are_enough():
+    values = kc.kl_divergence([P[0], P[1]], [Q[0], Q[1]])
+    part = running((P[:2], Q[:2]))
+    assert part.result().value == close_to(values.mean(), rel=1e-14)
+    assert part.result().stderr == close_to(abs(values[0] - values[1]) / 2, rel=1e-12)
+
+
 def test_a_refused_batch_leaves_the_run_as_it_was():
     part = running((P, Q))
     with raises("p[1]", "sums to 2", "expected 1"):

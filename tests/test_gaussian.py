@@ -778,6 +778,10 @@ def test_a_covariance_that_is_not_symmetric():
     bad = np.array([[1e12, 1.0], [1.0001, 1e-12]])  # units: the correlations are 1 and 1.0001
     with raises("cov", "symmetric", "0.0001 apart"):
         kc.mvn_entropy(bad)
+    bad = np.array([[1, 0.5], [0.5 + 1e-6, 1]])  # more than rounding in float64, not in float32
+    with raises("cov", "symmetric", "1e-06 apart"):
+        kc.mvn_entropy(bad)
+    assert np.isfinite(kc.mvn_entropy(bad.astype(np.float32)))
     largest = np.finfo(np.float32).max  # in float32 the difference is infinite
     with raises("cov[0, 1]", "symmetric", "6.81e+38 apart"):
         kc.mvn_entropy(np.array([[1, largest], [-largest, 1]], dtype=np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kl_course as kc
-from kl_course._validation import fraction
+from kl_course._validation import fraction, number_from_zero
 
 from .test_discrete import PAIR_FUNCTIONS
 
@@ -209,6 +209,14 @@ def test_a_bad_axis(axis):
     for call in calls:
         with raises("axis", str(axis), "expected"):
             call()
+
+
+def test_a_number_from_zero():
+    assert number_from_zero("beta", 0) == 0
+    assert number_from_zero("beta", 2.5) == 2.5
+    for value in (-1e-300, np.inf, np.nan):
+        with raises("beta", str(value), "finite number from 0"):
+            number_from_zero("beta", value)
 
 
 def test_the_axes_that_there_are():
