@@ -15,6 +15,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from notebooks import announced_minutes
+
 from .browsing import NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.browser
@@ -121,8 +123,7 @@ def test_home_page_gives_the_minutes_of_the_lessons():
 
 
 def minutes(path):
-    source = nbformat.read(path, as_version=4).cells[0].source
-    return int(re.search(r"\*\*Time:\*\* (\d+) minutes", source)[1])
+    return announced_minutes(nbformat.read(path, as_version=4))
 
 
 # --------------------------------------------------------------------------- the notebooks' pages
