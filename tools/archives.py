@@ -32,6 +32,13 @@ def files():
     return [name for name in names.split("\0") if ROOT.joinpath(name).is_file()]
 
 
+def copy_project(copy):
+    """Copy the files of the project into a folder."""
+    for name in files():
+        copy.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+
+
 def build(folder):
     """Build the sdist from a copy of the project, and from what it holds the wheel, offline.
 
@@ -39,9 +46,7 @@ def build(folder):
     earlier builds have left behind.
     """
     copy = folder / "copy"
-    for name in files():
-        copy.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy / name)
+    copy_project(copy)
     sdist = build_one("sdist", copy, folder, "*.tar.gz")
     shutil.unpack_archive(sdist, folder, filter="data")
     unpacked = folder / sdist.name.removesuffix(".tar.gz")

@@ -18,7 +18,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -47,15 +46,12 @@ MINUTES = {"core": 12, "nn": 8}
 
 
 def copy_project(folder):
-    """Copy what git knows, and new files, into a folder; return the copy."""
+    """Copy the project into a folder; return the copy."""
+    import archives  # not at the top: as a plugin of pytest, this file stands alone
+
     # mutmut guesses the name of the package from that of the folder.
     copy = Path(folder, "kl_course")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
+    archives.copy_project(copy)
     return copy
 
 
