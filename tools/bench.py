@@ -28,6 +28,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pages
 from bench_libraries import (
     OURS,
     PASSES,
@@ -321,8 +322,7 @@ def machine():
     """Describe what the numbers depend on."""
     names = ("numpy", "scipy", "torch", "keras", "tensorflow", "tensorflow_probability", "jax")
     loaded = {name: sys.modules[name].__version__ for name in names if name in sys.modules}
-    system = f"{platform.system()} {platform.machine()}"
-    return {"cores": os.cpu_count(), "system": system, "python": platform.python_version()} | loaded
+    return pages.machine() | {"python": platform.python_version()} | loaded
 
 
 # Showing
@@ -435,9 +435,8 @@ def publish(text):
     """Copy the results to the documentation."""
     for name in ("benchmark.json", "benchmark.png"):
         shutil.copy(BUILD / name, PAGE.parent / "_static" / name)
-    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    PAGE.write_text(before + MARKS[0] + text + MARKS[1] + after, encoding="utf-8")
+    page = pages.with_section(PAGE.read_text(encoding="utf-8"), MARKS, text)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def main():

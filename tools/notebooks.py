@@ -6,7 +6,6 @@ import argparse
 import ast
 import difflib
 import json
-import os
 import platform
 import re
 import sys
@@ -19,6 +18,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import nbformat
+import pages
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -215,11 +215,7 @@ def teaching_table(measured):
 def publish(runs):
     """Write seconds and memory of all lessons to the teaching guide, and to a file beside it."""
     measured = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        "machine": pages.machine() | {"python": platform.python_version()},
         "notebooks": {
             run.path.stem: {"seconds": round(run.seconds, 1), "megabytes": round(run.megabytes)}
             for run in runs
@@ -227,9 +223,7 @@ def publish(runs):
     }
     data = json.dumps(measured, indent=1) + "\n"
     (GUIDE.parent / "_static" / "course.json").write_text(data, encoding="utf-8")
-    before, rest = GUIDE.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    text = before + MARKS[0] + teaching_table(measured) + MARKS[1] + after
+    text = pages.with_section(GUIDE.read_text(encoding="utf-8"), MARKS, teaching_table(measured))
     GUIDE.write_text(text, encoding="utf-8", newline="\n")
 
 

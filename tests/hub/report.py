@@ -1,10 +1,10 @@
 """What a learner costs, as `make test-hub` measures it, and how many a server carries."""
 
 import json
-import os
-import platform
 import shutil
 from pathlib import Path
+
+from pages import machine, with_section
 
 from notebooks import KERAS_BUDGET
 
@@ -26,11 +26,7 @@ def summarise(measured, learners, notebook, hub_bytes, environment):
         [info] = environment.glob(f"lib/python3.*/site-packages/{package}-*.dist-info")
         versions[package] = info.name.removesuffix(".dist-info").partition("-")[2]
     return {
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            **versions,
-        },
+        "machine": machine() | versions,
         "learners": learners,
         "notebook": notebook,
         "seconds": {step: round(found["seconds"], 1) for step, found in measured.items()},
@@ -48,14 +44,13 @@ def summarise(measured, learners, notebook, hub_bytes, environment):
 
 def section(found):
     """Return the tables of docs/server.md."""
-    machine, seconds, used, memory = (
+    on, seconds, used, memory = (
         found[part] for part in ("machine", "seconds", "processor seconds", "megabytes")
     )
     per_learner = megabytes_per_learner(found)
     lines = [
-        f"{found['learners']} learners at the same time, on {machine['cores']} cores "
-        f"({machine['system']}, JupyterHub {machine['jupyterhub']}, "
-        f"JupyterLab {machine['jupyterlab']}):",
+        f"{found['learners']} learners at the same time, on {on['cores']} cores "
+        f"({on['system']}, JupyterHub {on['jupyterhub']}, JupyterLab {on['jupyterlab']}):",
         "",
         "| step | seconds until the last was done | processor seconds per learner |",
         "| --- | --: | --: |",
@@ -93,9 +88,7 @@ def learners(megabytes, per_learner):
 
 def published(found):
     """Return the text of the page with the tables of a measurement."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    return "".join([before, MARKS[0], "\n", section(found), "\n", MARKS[1], after])
+    return with_section(PAGE.read_text(encoding="utf-8"), MARKS, f"\n{section(found)}\n")
 
 
 def publish():
